@@ -1,0 +1,1 @@
+"""Engine: where curation runs and how its results are committed."""

@@ -1,0 +1,1 @@
+"""Reports: documented SQL, one file each."""
