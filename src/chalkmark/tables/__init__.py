@@ -2,6 +2,7 @@
 
 from chalkmark.tables.annotations import ANNOTATIONS
 from chalkmark.tables.call_paths import CALL_PATHS
+from chalkmark.tables.clock_evidence import CLOCK_EVIDENCE
 from chalkmark.tables.edges import EDGES
 from chalkmark.tables.rejections import REJECTIONS
 from chalkmark.tables.shape_paths import SHAPE_PATHS
@@ -11,7 +12,7 @@ from chalkmark.tables.spec import Column, TableSpec
 from chalkmark.tables.traces import TRACES
 
 TABLES: dict[str, TableSpec] = {
-    t.name: t for t in (SPANS, TRACES, EDGES, SHAPES, SHAPE_PATHS, CALL_PATHS, ANNOTATIONS, REJECTIONS)
+    t.name: t for t in (SPANS, TRACES, EDGES, SHAPES, SHAPE_PATHS, CALL_PATHS, ANNOTATIONS, CLOCK_EVIDENCE, REJECTIONS)
 }
 
 __all__ = ["TABLES", "Column", "TableSpec"]

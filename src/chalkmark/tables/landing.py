@@ -66,3 +66,13 @@ class Received:
     def rejected(self) -> int:
         """Number of spans refused."""
         return int(pc.sum(self.rejections["spans"]).as_py() or 0)
+
+    @classmethod
+    def nothing(cls) -> Received:
+        """No spans and no rejections."""
+        return cls(empty_batch(SPAN_BATCH), empty_batch(REJECTION_BATCH))
+
+
+def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    """A batch of no rows."""
+    return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)

@@ -89,8 +89,8 @@ RULES: dict[Reason, Rule] = {
         Rule(
             Reason.SERVICE_MISSING,
             "span",
-            "The resource has no `service.name`, or an empty one.",
-            "The service is `unknown_service`.",
+            "The resource has no `service.name`, an empty one, or the `unknown_service` that SDKs say where they were told none.",
+            "The service is `unknown_service`, or the SDK's `unknown_service:<process>`.",
         ),
         Rule(Reason.OPERATION_MISSING, "span", "The span has no name.", "The operation is `unknown`."),
         Rule(
