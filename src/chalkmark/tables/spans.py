@@ -50,6 +50,11 @@ SPANS = TableSpec(
         Column("resource", TEXT_MAP, "Attributes of the resource that sent the span, values as in `attributes`."),
         Column("scope_name", pa.string(), "Name of the instrumentation scope."),
         Column("scope_version", pa.string(), "Version of the instrumentation scope."),
+        Column(
+            "sender",
+            pa.string(),
+            "Resource and scope as sent, types kept: JSON with `resource`, and `scope` (name, version, attributes).",
+        ),
         Column("sdk", pa.string(), "Who made the span: SDK name, language and version, or the protocol where it does not say."),
         Column("source", pa.string(), "How it came in: `otlp-grpc`, `otlp-http`, `zipkin-http`, or `file:<format>`."),
         Column("flags", pa.int32(), "W3C trace flags as sent; bit 8 and 9 tell whether the parent is remote."),
