@@ -39,26 +39,25 @@ CALL_PATHS = TableSpec(
         Column("ts", TIMESTAMP, "The hour in which the traces began.", "us, UTC"),
     ),
     # A file holds the sums of the traces that were curated together, so one hour has as many rows a path as it has
-    # files. The view adds them up; the amplification comes from the root's own sum.
+    # files: the view adds them up. Merging histograms is the dear part; DuckDB drops it, and the window that finds the
+    # root's calls, where a query does not select them.
+    # Columns are written with their table: within a DuckDB macro that has a parameter `service`, as reports do, a bare
+    # `service` is the parameter, in the views that the macro reads too.
     view="""
-        with summed as (
-            select path_id, any_value(parent_path_id) as parent_path_id,
-                any_value(root_service) as root_service, any_value(root_operation) as root_operation,
-                any_value(service) as service, any_value(operation) as operation, any_value(partial) as partial, any_value(depth) as depth,
-                sum(calls)::bigint as calls, sum(traces)::bigint as traces, sum(errors)::bigint as errors,
-                sum(weighted_calls) as weighted_calls, sum(weighted_traces) as weighted_traces,
-                sum(total_ns)::bigint as total_ns, sum(self_ns)::bigint as self_ns,
-                sum(critical_ns)::bigint as critical_ns, sum(client_ns)::bigint as client_ns,
-                sum(server_ns)::bigint as server_ns, sum(network_ns)::bigint as network_ns, sum(bytes)::bigint as bytes,
-                h2_merge(list(h2(latency_buckets, latency_counts))) as latency, ts
-            from {rows} group by path_id, ts
-        )
         select s.* exclude (latency, ts), s.latency.buckets as latency_buckets, s.latency.counts as latency_counts, s.ts,
-            s.calls / nullif(r.calls, 0) as amplification
-        from summed s left join (
-            select root_service, root_operation, partial, ts, sum(calls) as calls from {rows} where parent_path_id is null
-            group by all
-        ) r using (root_service, root_operation, partial, ts)
+            s.calls / nullif(sum(s.calls) filter (s.parent_path_id is null)
+                over (partition by s.root_service, s.root_operation, s.partial, s.ts), 0) as amplification
+        from (
+            select p.path_id, p.parent_path_id, p.root_service, p.root_operation, p.service, p.operation, p.partial, p.depth,
+                sum(p.calls)::bigint as calls, sum(p.traces)::bigint as traces, sum(p.errors)::bigint as errors,
+                sum(p.weighted_calls) as weighted_calls, sum(p.weighted_traces) as weighted_traces,
+                sum(p.total_ns)::bigint as total_ns, sum(p.self_ns)::bigint as self_ns,
+                sum(p.critical_ns)::bigint as critical_ns, sum(p.client_ns)::bigint as client_ns,
+                sum(p.server_ns)::bigint as server_ns, sum(p.network_ns)::bigint as network_ns, sum(p.bytes)::bigint as bytes,
+                h2_merge(list(h2(p.latency_buckets, p.latency_counts))) as latency, p.ts
+            from {rows} p
+            group by p.path_id, p.parent_path_id, p.root_service, p.root_operation, p.service, p.operation, p.partial, p.depth, p.ts
+        ) s
     """,
     view_columns=(
         Column("amplification", pa.float64(), "Calls of this path for each call of the root endpoint in the same hour."),
