@@ -85,7 +85,8 @@ def recode(codes: pa.Int32Array, texts: Sequence[str | None]) -> pa.DictionaryAr
 def resource_map(senders: pa.DictionaryArray) -> pa.MapArray:
     """The resource attributes of each row's sender: column `resource` of the table `spans`."""
     resources = pa.array([read_sender(text).resource for text in senders.dictionary.to_pylist()], TEXT_MAP)
-    return resources.take(senders.indices)
+    keys, values = resources.keys.dictionary_encode(), resources.items.dictionary_encode()
+    return pa.MapArray.from_arrays(resources.offsets, keys, values).take(senders.indices)
 
 
 def _first(resource: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -23,6 +23,7 @@ from chalkmark.tables import TABLES
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
 NAMESPACE = "chalkmark"
@@ -35,6 +36,9 @@ PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "5",
     "write.parquet.compression-codec": "zstd",
+    # What plans prune by; bounds of forty columns would make up most of the metadata.
+    "write.metadata.metrics.default": "none",
+    "write.metadata.metrics.column.ts": "full",
 }
 
 
@@ -179,9 +183,7 @@ class Lake:
     @cached_property
     def _file_schemas(self) -> dict[str, pa.Schema]:
         # Iceberg finds columns by identifiers in the Parquet schema; they are fixed when the table is created.
-        from pyiceberg.io.pyarrow import schema_to_pyarrow
-
-        return {name: schema_to_pyarrow(self.open(name).schema()) for name in TABLES}
+        return {name: with_field_ids(spec.schema, self.open(name).schema()) for name, spec in TABLES.items()}
 
     def write(self, table: str, part: str, rows: pa.Table) -> str:
         """Write rows as one durable Parquet file and return its path. Nobody sees it before it is committed."""
@@ -215,3 +217,23 @@ class Lake:
                             files.delete_data_file(task.file)
         after = [f for f in before.values() if f.path not in delete]
         self._write_plan(table, iceberg.metadata_location, sorted(after, key=lambda f: f.path))
+
+
+def with_field_ids(schema: pa.Schema, iceberg: Schema) -> pa.Schema:
+    """The Arrow schema with Iceberg's identifiers of columns, and of what lists and maps hold, in its metadata.
+
+    pyiceberg has such a function too, but it turns every text into `large_string`, and that costs a copy of all texts.
+    """
+    import pyarrow as pa
+
+    def identified(field: pa.Field, number: int, kind: Any) -> pa.Field:
+        if pa.types.is_list(field.type):
+            field = field.with_type(pa.list_(identified(field.type.value_field, kind.element_id, kind.element_type)))
+        elif pa.types.is_map(field.type):
+            key = identified(field.type.key_field, kind.key_id, kind.key_type)
+            item = identified(field.type.item_field, kind.value_id, kind.value_type)
+            field = field.with_type(pa.map_(key, item))
+        return field.with_metadata({"PARQUET:field_id": str(number)})
+
+    columns = {column.name: column for column in iceberg.fields}
+    return pa.schema([identified(f, columns[f.name].field_id, columns[f.name].field_type) for f in schema])

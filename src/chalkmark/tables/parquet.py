@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chalkmark.tables.spec import coded
+
 ROW_GROUP_ROWS = 256 * 1024
 """Small enough that a filter on time skips most of a large file, large enough for dictionaries to pay."""
 
@@ -19,7 +21,7 @@ def write_parquet(rows: pa.Table, schema: pa.Schema, path: Path) -> None:
     hashing every text. The file holds plain text either way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = pa.schema([_as_coded(field, rows.schema.field(field.name).type) for field in schema])
+    schema = pa.schema([coded(field, rows.schema.field(field.name).type) for field in schema])
     plain = [f.name for f in schema if pa.types.is_fixed_size_binary(f.type)]
     deltas = [f.name for f in schema if pa.types.is_int64(f.type) and f.name.endswith("_ns")]
     with path.open("wb") as file:
@@ -38,16 +40,6 @@ def write_parquet(rows: pa.Table, schema: pa.Schema, path: Path) -> None:
             writer.write_table(rows.cast(schema), row_group_size=ROW_GROUP_ROWS)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _as_coded(field: pa.Field, kind: pa.DataType) -> pa.Field:
-    """The field with the dictionary type that its column came with, at the top or within a map."""
-    if pa.types.is_dictionary(kind):
-        return field.with_type(kind)
-    if pa.types.is_map(kind):
-        key, item = field.type.key_field, field.type.item_field
-        return field.with_type(pa.map_(_as_coded(key, kind.key_type), _as_coded(item, kind.item_type)))
-    return field
 
 
 def leaf_paths(schema: pa.Schema) -> list[str]:

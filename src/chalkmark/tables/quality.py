@@ -1,7 +1,7 @@
 """The rules of data quality: every reason that can stand in a `quality` column or in `rejections`, in one list.
 
-A reason is a contract: people filter on its name. `docs/quality.md` is generated from here, and a test holds that
-every reason is raised by at least one other test.
+A reason is a contract: people filter on its name. `docs/quality.md` is generated from here, and
+`tests/test_quality_rules.py` shows each reason and its result end to end.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ RULES: dict[Reason, Rule] = {
             Reason.REQUEST_UNDECODABLE,
             "rejected",
             "The request's or file's bytes are not of the format they claim.",
-            "The whole request is refused with the position and kind of the fault; counted in `rejections`.",
+            "What stands whole before the fault is kept where the format allows it (OTLP protobuf, lines of a file); the rest is "
+            "refused with the position and kind of the fault, and counts as 1 in `rejections`, for nobody knows how many spans it held.",
         ),
         Rule(
             Reason.SPAN_UNDECODABLE,
@@ -102,20 +103,20 @@ RULES: dict[Reason, Rule] = {
         Rule(
             Reason.KIND_UNKNOWN,
             "span",
-            "The span kind is a number that OpenTelemetry does not define.",
+            "The span kind is none that OpenTelemetry defines.",
             "The kind is `unspecified`.",
         ),
         Rule(
             Reason.STATUS_UNKNOWN,
             "span",
-            "The status code is a number that OpenTelemetry does not define.",
+            "The status code is none that OpenTelemetry defines.",
             "The status is `unset`.",
         ),
         Rule(
             Reason.TIME_IMPLAUSIBLE,
             "span",
             "The start is before the year 2000 or more than a day after arrival.",
-            "Times are kept as sent; the trace is filed (`ts`) under the hour in which it was received.",
+            "Times are kept as sent; a trace whose root it is is filed (`ts`) under the time at which it was received.",
         ),
         Rule(
             Reason.VALUE_TOO_DEEP,
@@ -142,7 +143,7 @@ RULES: dict[Reason, Rule] = {
             Reason.TRACE_ID_MIXED,
             "trace",
             "Spans of one trace carry its 64-bit and its 128-bit identifier.",
-            "The 128-bit one is used for all.",
+            "The 128-bit one is used for all; its spans carry the mark too.",
         ),
         Rule(
             Reason.PARENT_MISSING, "span", "The parent that the span names did not arrive.", "The span begins a tree of its own."
@@ -164,13 +165,13 @@ RULES: dict[Reason, Rule] = {
         Rule(
             Reason.STARTS_BEFORE_PARENT,
             "span",
-            "The span starts before its parent, after clock correction.",
+            "The span starts more than 2 us before its parent, after clock correction.",
             "On the critical path it is cut to its parent.",
         ),
         Rule(
             Reason.OUTLIVES_PARENT,
             "span",
-            "A synchronous call ends after its caller, after clock correction.",
+            "A span that its parent waits for ends more than 2 us after it, after clock correction.",
             "On the critical path it is cut to its parent.",
         ),
         Rule(

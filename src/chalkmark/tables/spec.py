@@ -51,3 +51,13 @@ class TableSpec:
     def schema(self) -> pa.Schema:
         """The Arrow schema of the stored rows, and so of the Parquet files."""
         return pa.schema([c.field for c in self.columns])
+
+
+def coded(field: pa.Field, kind: pa.DataType) -> pa.Field:
+    """The text field, or map of texts, with the dictionary coding of a column of type `kind`, and its own names."""
+    if pa.types.is_dictionary(kind) and pa.types.is_string(field.type):
+        return field.with_type(kind)
+    if pa.types.is_map(kind) and pa.types.is_map(field.type):
+        key, item = field.type.key_field, field.type.item_field
+        return field.with_type(pa.map_(coded(key, kind.key_type), coded(item, kind.item_type)))
+    return field
