@@ -1,0 +1,1 @@
+"""A small real fleet whose traces Chalkmark shows: `python -m demo`."""
