@@ -25,6 +25,7 @@ counted as (
     select x.sender, x.sdk, x.reason, 'span' as scope, count(*) as spans, min(x.ts) as first_seen, max(x.ts) as last_seen,
         min(x.trace_id) as example, max(x.trace_id) as other_example, cast(null as varchar) as message
     from span_reasons x
+    where x.reason not in ('trace_id_mixed', 'root_missing', 'several_roots')
     group by x.sender, x.sdk, x.reason
     union all
     select x.sender, '', x.reason, 'trace', sum(x.spans), min(x.ts), max(x.ts), min(x.trace_id), max(x.trace_id), null
