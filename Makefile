@@ -10,8 +10,12 @@ help:  ## show this list
 setup:  ## make .venv with everything that uv.lock names; quick when nothing changed
 	@scripts/setup.sh
 
+.PHONY: warm
+warm: setup  ## compile the kernels, a minute or so the first time
+	@$(BIN)/python -m chalkmark.engine.warm
+
 .PHONY: demo
-demo: setup  ## start Chalkmark and a small fleet of real services, until Ctrl-C
+demo: warm  ## start Chalkmark and a small fleet of real services, until Ctrl-C
 	@$(BIN)/python -m demo
 
 .PHONY: test

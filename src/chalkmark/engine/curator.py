@@ -28,6 +28,7 @@ from chalkmark.engine.trace_index import parts_holding
 from chalkmark.tables.lake import Lake
 from chalkmark.tables.landing import Received
 from chalkmark.tables.landing_store import landing_folder, write_landing
+from chalkmark.tables.memory import prefer_jemalloc
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -56,6 +57,7 @@ class Curator:
     """Holds the data folder's lock while it lives; finishes what an interrupted predecessor left."""
 
     def __init__(self, data: Path, *, quiet_s: float = 5.0, longest_wait_s: float = 30.0, late_s: float = 60.0) -> None:
+        prefer_jemalloc()
         self._data = Path(data)
         self._lock = CuratorLock(self._data)
         self.lake = Lake(self._data)

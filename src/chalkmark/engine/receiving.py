@@ -12,6 +12,7 @@ from typing import Any
 from chalkmark.receive.serve import Ports, ReceiverConfig
 from chalkmark.receive.serve import serve as serve_receivers
 from chalkmark.tables.landing_store import LandingWriter
+from chalkmark.tables.memory import prefer_jemalloc
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ReceivingConfig:
 
 def serve(config: ReceivingConfig, stop: threading.Event, ready: Callable[[Any], None]) -> None:
     """Receive until `stop` is set; `ready` gets the ports. What was acknowledged is in the landing folder."""
+    prefer_jemalloc()
     landing = LandingWriter(config.data)
     try:
         asyncio.run(_serve(config.receivers, landing, stop, ready))

@@ -29,6 +29,7 @@ def write_parquet(rows: pa.Table, schema: pa.Schema, path: Path) -> None:
             file,
             schema,
             compression="zstd",
+            # Level 3 made spans 5 % smaller and took 25 % longer.
             compression_level=1,
             # Random identifiers and times never repeat, so a dictionary of them is work for nothing.
             use_dictionary=[p for p in leaf_paths(schema) if p.split(".")[0] not in {*plain, *deltas}],
