@@ -9,5 +9,6 @@ if [ -x .venv/bin/chalkmark ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; 
     exit 0
 fi
 
-scripts/uv.sh sync --frozen >&2
+# Compiled here once, and not in every process where Python may not write beside its sources.
+scripts/uv.sh sync --frozen --compile-bytecode >&2
 echo "$wanted" > "$stamp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from chalkmark.curate.assemble import assemble
 from chalkmark.engine.curator import Curator
 from chalkmark.engine.lock import BusyError
 from chalkmark.engine.parts import parts
+from chalkmark.engine.run_once import Done, run_once
 from chalkmark.tables import TABLES
 from chalkmark.tables.lake import Lake
 from chalkmark.tables.landing import Received
@@ -203,3 +206,39 @@ def test_absurd_times_are_filed_under_their_arrival(tmp_path: Path, absurd: list
         land(tmp_path, [span(2, 2, 1, at=(-T0, 500 - T0))])
         curator.step(flush=True)
         assert [r[5] for r in rows(curator.lake, "traces")] == [1, 2, 1]
+
+
+def test_run_once_waits_for_the_process_that_curates(tmp_path: Path) -> None:
+    """Spans of a trace that still may grow count as waiting, wherever in the landing folder they are moved."""
+    land(tmp_path, [span(1, 1), span(2, 1)])
+    seen: list[tuple[int, int]] = []
+    with Curator(tmp_path) as curator:
+        curated = threading.Timer(0.5, lambda: curator.step(flush=True))
+        curated.start()
+        assert run_once(tmp_path, progress=lambda what, done, total: seen.append((done, total))) == Done()
+        curated.join()
+        assert len(rows(curator.lake, "traces")) == 2
+    assert seen[0] == (0, 2)
+
+
+def test_a_trace_that_cannot_be_curated_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No input is known to do this, so a fault is planted: the kernels refuse one service."""
+
+    def faulty(raw: pa.Table) -> Any:
+        if "cursed" in raw["service"].to_pylist():
+            raise ValueError("a defect")
+        return assemble(raw)
+
+    monkeypatch.setattr("chalkmark.engine.draft.assemble", faulty)
+    land(tmp_path, [span(1, 1), span(2, 1, service="cursed"), span(3, 1)], [span(2, 2, 1, service="cursed"), span(4, 1)])
+    with Curator(tmp_path) as curator:
+        assert curator.step(flush=True).traces == 3
+        assert landing_files(tmp_path) == []
+        (told,) = rows(curator.lake, "rejections")
+        assert told[0] == "cursed"
+        assert told[3:5] == ("curation_failed", 2)
+        monkeypatch.undo()
+        (kept,) = (tmp_path / "quarantine").iterdir()
+        kept.rename(tmp_path / "landing" / kept.name)
+        assert curator.step(flush=True).spans == 2
+        assert len(rows(curator.lake, "traces")) == 4

@@ -7,8 +7,9 @@ these received spans become those parts.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from chalkmark.engine.draft import Draft, evidence_of, fingerprint
 from chalkmark.engine.inbox import Inbox, Keys, Rows, Traces
 from chalkmark.engine.lock import CuratorLock
 from chalkmark.engine.parts import HOUR_NS, MAX_ROWS, Part, mergeable, parts
+from chalkmark.engine.quarantine import set_aside
 from chalkmark.engine.shape_index import ShapeIndex
 from chalkmark.engine.trace_index import parts_holding
 from chalkmark.tables.lake import Lake
@@ -32,6 +34,8 @@ from chalkmark.tables.memory import prefer_jemalloc
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+log = logging.getLogger("chalkmark.curate")
 
 NS = 1_000_000_000
 SMALL_ROWS = 100_000
@@ -117,13 +121,31 @@ class Curator:
         done: list[Rows] = []
         for chunk in inbox.chunks(traces, fresh):
             done.append(traces.rows_of(chunk))
-            draft.curate(inbox.take(done[-1]))
+            self._curate_or_set_aside(draft, inbox, traces, chunk)
             progress("curating", sum(map(len, done)), total)
         for names, keys in batches(late, {p.name: p.rows for p in parts(self.lake)}):
-            done.append(traces.rows_of(np.searchsorted(traces.keys, keys)))
-            draft.curate(inbox.take(done[-1]), replaced=names)
+            members = np.searchsorted(traces.keys, keys)
+            done.append(traces.rows_of(members))
+            self._curate_or_set_aside(draft, inbox, traces, members, names)
             progress("curating", sum(map(len, done)), total)
         return np.sort(np.concatenate(done)) if done else np.empty(0, np.int64)
+
+    def _curate_or_set_aside(
+        self, draft: Draft, inbox: Inbox, traces: Traces, members: Rows, replaced: Sequence[str] = ()
+    ) -> None:
+        """Curate some traces; one that cannot be curated, which is a defect of ours, must not hold up the others."""
+        spans = inbox.take(traces.rows_of(members))
+        try:
+            draft.curate(spans, replaced)
+        except (OSError, MemoryError):  # the machine's trouble, not the data's
+            raise
+        except Exception as error:
+            if len(members) > 1 and not replaced:
+                for half in np.array_split(members, 2):
+                    self._curate_or_set_aside(draft, inbox, traces, half)
+            else:
+                log.exception("%d spans of %d traces cannot be curated", spans.num_rows, len(members))
+                draft.reject([set_aside(self._data, spans, error)])
 
     def _late(self, traces: Traces, chosen: Rows, flush: bool) -> tuple[dict[str, Keys], Keys]:
         """Traces that parts hold already: by part those to be curated with it now, and those that have to wait."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from chalkmark.curate import part
 from chalkmark.curate.assemble import Assembled, assemble
 from chalkmark.curate.clock import ClockModel, solve
-from chalkmark.curate.clock_evidence import evidence, merge
+from chalkmark.curate.clock_evidence import evidence
 from chalkmark.curate.raw import RAW_ANNOTATIONS, from_landing, from_spans
 from chalkmark.engine.commits import Intent, commit
 from chalkmark.engine.inbox import Rows, trace_keys
@@ -56,31 +56,31 @@ class Draft:
         old = files_of(self._lake, replaced)
         raws += [from_spans(read(path, "spans")) for path in old["spans"]]
         annotations += [read(path, "annotations").drop_columns("ts") for path in old["annotations"]]
+        if raws:
+            assembled = assemble(pa.concat_tables(raws).unify_dictionaries())
+            seen = _seen(assembled)
+            around = hours_of(assembled) if hours is None else hours
+            stored = evidence_of(self._lake, around, without=self._replaced.union(replaced))
+            model = solve(merge([*stored, *self._evidence, seen]))
+            tables = part.tables(assembled, pa.concat_tables(annotations), model)
+            # Nothing is drafted before here: spans that cannot be curated leave the draft as it was.
+            self._evidence.append(seen)
+            self._write(assembled, tables, model)
         for table, files in old.items():
             if files:
                 self.intent.table(table).delete.extend(files)
         self._replaced.update(replaced)
-        if not raws:
-            return
-        assembled = assemble(pa.concat_tables(raws).unify_dictionaries())
-        self._evidence.append(_seen(assembled))
-        model = self._clock_model(hours_of(assembled) if hours is None else hours)
-        self._write(assembled, part.tables(assembled, pa.concat_tables(annotations), model), model)
 
-    def _clock_model(self, hours: tuple[int, int]) -> ClockModel:
-        """Clock offsets, from what the drafted spans show and what is stored about the hours around them."""
-        stored = evidence_of(self._lake, hours, without=self._replaced)
-        return solve(merge([*stored, *self._evidence]))
-
-    def _write(self, assembled: Assembled, tables: dict[str, pa.Table], model: ClockModel) -> None:
+    def _write(self, assembled: Assembled, seen: pa.Table, tables: dict[str, pa.Table], model: ClockModel) -> None:
         hours = {name: _hours(tables[name]) for name in PART_TABLES if name in tables}
         by_trace = dict(zip(trace_keys(tables["traces"]["trace_id"]).tolist(), hours["traces"].tolist(), strict=True))
         seen_in = np.array([by_trace[key] for key in assembled.trace_lows.tolist()])[assembled.trace]
-        for hour in np.unique(hours["traces"]).tolist():
+        parts = np.unique(hours["traces"]).tolist()
+        for hour in parts:
             name = part_name(hour, self.intent.id, self._number, fingerprint(model, hour))
             self._number += 1
             rows = {table: slice_where(tables[table], of == hour) for table, of in hours.items()}
-            rows["clock_evidence"] = _seen(assembled, seen_in == hour)
+            rows["clock_evidence"] = seen if len(parts) == 1 else _seen(assembled, seen_in == hour)
             for table, members in rows.items():
                 if members.num_rows:
                     self.intent.table(table).add.append(self._lake.write(table, name, members))

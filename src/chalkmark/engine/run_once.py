@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from chalkmark.engine.curator import Curator, Progress, quietly
 from chalkmark.engine.lock import BusyError
-from chalkmark.tables.landing_store import landing_files
+from chalkmark.tables.landing_store import landing_files, read_landing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,20 @@ def run_once(data: Path, *, settle: bool = True, progress: Progress = quietly) -
 
 
 def _wait(data: Path, progress: Progress) -> None:
-    before = set(landing_files(data))
-    left = before
-    while left:
-        left = before & set(landing_files(data))
-        progress("waiting for `chalkmark up` to curate", len(before) - len(left), len(before))
+    """Wait until the other process has curated what was received before now."""
+    now = time.time_ns()
+    most = waiting = _waiting(data, now)
+    while waiting:
+        progress("waiting for `chalkmark up` to curate", most - waiting, most)
         time.sleep(0.2)
+        waiting = _waiting(data, now)
+        most = max(most, waiting)
+
+
+def _waiting(data: Path, before_ns: int) -> int:
+    """Spans in the landing folder that were received before a time (ns since the epoch)."""
+    found = 0
+    for path in landing_files(data):
+        with contextlib.suppress(FileNotFoundError):  # curated meanwhile
+            found += int((read_landing(path).spans["received_ns"].to_numpy() < before_ns).sum())
+    return found

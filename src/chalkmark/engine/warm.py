@@ -49,7 +49,7 @@ def _request(number: int) -> bytes:
         made.end_time_unix_nano = now + 1_000_000 - span
         made.attributes.add(key="http.response.status_code").value.int_value = 200
         made.events.add(name="warm", time_unix_nano=now)
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 if __name__ == "__main__":
