@@ -6,14 +6,16 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import chalkmark
+from chalkmark.curate.assemble import Assembled, assemble
 from chalkmark.engine.curator import Curator
 from chalkmark.receive import jaeger, otlp, otlp_json, zipkin
 from chalkmark.receive.intake import Decoder, Intake, UndecodableError
@@ -28,9 +30,9 @@ T0 = (time.time_ns() // (60 * SECOND_NS) - 5) * 60 * SECOND_NS
 HIGH = 0xCA5E
 """Upper half of the trace identifiers."""
 SDK = {"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "java", "telemetry.sdk.version": "1.55.0"}
-UNSPECIFIED, INTERNAL, SERVER, CLIENT = range(4)
+SERVER, CLIENT = 2, 3  # OTLP's numbers of span kinds
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def other_trace(reason: Reason) -> bytes:
     return HIGH.to_bytes(8, "big") + trace_id(reason, 1).to_bytes(8, "big")
 
 
-def otel(*spans: Row, resource: Mapping[str, str] | None = None, **more: str) -> ExportTraceServiceRequest:
+def otel(*spans: Row, resource: dict[str, str] | None = None, **more: str) -> ExportTraceServiceRequest:
     """A request of one service, as an OpenTelemetry SDK makes it; `more` are further attributes of the resource."""
     message = ExportTraceServiceRequest()
     group = message.resource_spans.add()
@@ -184,7 +186,6 @@ def calls_between_hosts(reason: Reason, offsets: Mapping[str, int], pairs: Seque
 R = Reason
 
 GOOD: Row = {"quality": [], "duration_ns": 10 * MS}
-HOP = {"front": (0, 10 * MS), "back": (MS, 9 * MS)}
 WRONG_BY = 50 * MS
 CLOCKS_OF_THREE = [("h1", "h2"), ("h1", "h3"), ("h2", "h3")] * 4
 
@@ -404,8 +405,8 @@ CASES: dict[Reason, Case] = {
         ["odd"],
     ),
     R.OUTLIVES_PARENT: Case(
-        one(R.OUTLIVES_PARENT, start_time_unix_nano=T0 + 3 * MS, end_time_unix_nano=T0 + 14 * MS),
-        {"good": GOOD | {"critical_ns": 3 * MS}, "odd": {"duration_ns": 11 * MS, "critical_ns": 7 * MS}},
+        one(R.OUTLIVES_PARENT, start_time_unix_nano=T0 + 3 * MS, end_time_unix_nano=T0 + 18 * MS),
+        {"good": GOOD | {"critical_ns": 3 * MS}, "odd": {"duration_ns": 15 * MS, "critical_ns": 7 * MS}},
         ["odd"],
     ),
     # Three hosts call each other; the third one's clock is wrong, by the word of both others.
@@ -426,6 +427,19 @@ CASES: dict[Reason, Case] = {
             "server 0": {"adj_start_ns": T0 + MS - WRONG_BY, "adj_end_ns": T0 + 9 * MS - WRONG_BY},
         },
         ["server 0"],
+    ),
+    R.CURATION_FAILED: Case(
+        [
+            grpc(
+                otel(
+                    span(R.CURATION_FAILED, 1, "good"),
+                    span(R.CURATION_FAILED, 1, "cursed", trace_id=other_trace(R.CURATION_FAILED)),
+                )
+            )
+        ],
+        {"good": GOOD},
+        refused=1,
+        message="ValueError: a defect; kept in quarantine/",
     ),
 }
 
@@ -463,25 +477,35 @@ def _reason(trace: bytes) -> Reason:
     return list(Reason)[int.from_bytes(trace[8:], "big") // 100 - 1]
 
 
+def refuse_the_cursed(raw: pa.Table) -> Assembled:
+    """`assemble` with a defect: no input is known on which curation fails."""
+    if "cursed" in raw["operation"].to_pylist():
+        raise ValueError("a defect")
+    return assemble(raw)
+
+
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """All cases, received one after another, curated at once."""
+    """All cases, received one after another and curated at once; the one that needs a defect afterwards."""
     data = tmp_path_factory.mktemp("quality")
     landing = LandingWriter(data)
     intake = Intake(landing, threads=1, max_waiting_bytes=1 << 20)
 
-    async def send() -> None:
-        for request in (request for case in CASES.values() for request in case.sent):
+    async def send(requests: Iterable[Request]) -> None:
+        for request in requests:
             try:
                 await intake.take(request.decode, request.body, request.source)
             except UndecodableError:
                 assert request in CASES[Reason.REQUEST_UNDECODABLE].sent
 
-    asyncio.run(send())
+    with Curator(data) as curator, pytest.MonkeyPatch.context() as patch:
+        asyncio.run(send(request for reason in CASES if reason != Reason.CURATION_FAILED for request in CASES[reason].sent))
+        curator.step(flush=True)
+        patch.setattr("chalkmark.engine.draft.assemble", refuse_the_cursed)
+        asyncio.run(send(CASES[Reason.CURATION_FAILED].sent))
+        curator.step(flush=True)
     intake.close()
     landing.close()
-    with Curator(data) as curator:
-        curator.step(flush=True)
     with chalkmark.open(data) as chalk:
         yield Lake(chalk)
 
@@ -496,7 +520,7 @@ def test_the_result_is_what_the_rule_says(lake: Lake, reason: Reason) -> None:
     shown = lake.spans[reason]
     assert set(shown) == set(case.spans)
     for name, expected in case.spans.items():
-        assert {key: shown[name][key] for key in expected} == dict(expected), name
+        assert {key: shown[name][key] for key in expected} == expected, name
 
 
 @pytest.mark.parametrize("reason", [r for r in CASES if RULES[r].scope == "span"])
@@ -512,7 +536,7 @@ def test_exactly_the_faulty_trace_is_marked(lake: Lake, reason: Reason) -> None:
     case = CASES[reason]
     assert {name for name, row in lake.traces[reason].items() if reason in row["quality"]} == set(case.marked)
     for name in case.marked:
-        assert {key: lake.traces[reason][name][key] for key in case.trace} == dict(case.trace)
+        assert {key: lake.traces[reason][name][key] for key in case.trace} == case.trace
 
 
 @pytest.mark.parametrize("reason", [r for r in CASES if RULES[r].scope == "rejected"])

@@ -48,6 +48,8 @@ class Reason(StrEnum):
     # Found by curation, over many traces.
     CLOCK_CORRECTED = "clock_corrected"
     CLOCK_UNCERTAIN = "clock_uncertain"
+    # A defect of Chalkmark's own.
+    CURATION_FAILED = "curation_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ RULES: dict[Reason, Rule] = {
             Reason.TIME_IMPLAUSIBLE,
             "span",
             "The start is before the year 2000 or more than a day after arrival.",
-            "Times are kept as sent; a trace whose root it is is filed (`ts`) under the time at which it was received.",
+            "Times are kept as sent; where the span is the root, its trace is filed (`ts`) under the time of its arrival.",
         ),
         Rule(
             Reason.VALUE_TOO_DEEP,
@@ -165,13 +167,13 @@ RULES: dict[Reason, Rule] = {
         Rule(
             Reason.STARTS_BEFORE_PARENT,
             "span",
-            "The span starts more than 2 us before its parent, after clock correction.",
+            "After clock correction, the span starts before its parent, by more than 2 us, or 100 us where hosts differ.",
             "On the critical path it is cut to its parent.",
         ),
         Rule(
             Reason.OUTLIVES_PARENT,
             "span",
-            "A span that its parent waits for ends more than 2 us after it, after clock correction.",
+            "More than half of a span that its parent waits for comes after the parent's end, after clock correction.",
             "On the critical path it is cut to its parent.",
         ),
         Rule(
@@ -184,7 +186,13 @@ RULES: dict[Reason, Rule] = {
             Reason.CLOCK_UNCERTAIN,
             "span",
             "The span's times contradict its parent's, and the evidence for an offset is thin.",
-            "Times are left alone.",
+            "Times are left alone; only between the two calls around a step of the clock the nearer side's offset is taken off.",
+        ),
+        Rule(
+            Reason.CURATION_FAILED,
+            "rejected",
+            "Curation failed on the trace. That is a defect of Chalkmark; please report it with the message in `example`.",
+            "Its spans are kept in the folder `quarantine` of the data folder; moved to `landing`, they are tried again.",
         ),
     )
 }
