@@ -1,10 +1,14 @@
-"""The whole query of `chalkmark deps`, on a day of call paths of a large system; the start of the process apart.
+"""`chalkmark deps` on the call paths of a large system: the query alone, and the whole process with its start.
 
-python -m bench.deps [--json FILE]
+Three lakes with one file an hour, as compaction leaves them: 10 M spans a day, in which an hour sees a fifth of the
+paths; 100 M spans a day in the worst case, every path in every hour; and an hour that is being received, in 30 files.
+
+python -m bench.deps [--json FILE] [--case TEXT]
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,13 +24,14 @@ import pyarrow as pa
 from bench.harness import Case, run
 from chalkmark.models.dependency_query import find_dependencies
 from chalkmark.tables.call_paths import CALL_PATHS
-from chalkmark.tables.parquet import write_parquet
-from chalkmark.tables.session import Session
+from chalkmark.tables.lake import Lake
 
 SERVICES, ENDPOINTS, ROOTS, PATHS, HOURS = 1_500, 20_000, 500, 100_000, 24
-SPANS = 10_000_000
+LIVE_FILES = 30
 DEEPEST = 18
 FIRST_HOUR = datetime(2026, 11, 1, tzinfo=UTC)
+LAST_HOUR = FIRST_HOUR + timedelta(hours=HOURS - 1)
+CHALKMARK = Path(sys.executable).with_name("chalkmark")
 
 Ints = npt.NDArray[np.int64]
 
@@ -41,17 +46,8 @@ class Forest:
     endpoint: Ints
     service_of: Ints
     path_id: Ints
-    calls_per_hour: npt.NDArray[np.float64]
-
-
-@dataclass
-class Files:
-    """One file an hour, as the lake would list them."""
-
-    data: Path
-
-    def files(self, table: str) -> list[str]:
-        return sorted(str(path) for path in self.data.glob(f"{table}-*.parquet"))
+    rate: npt.NDArray[np.float64]
+    """Share of all calls."""
 
 
 def forest(rng: np.random.Generator) -> Forest:
@@ -73,20 +69,22 @@ def forest(rng: np.random.Generator) -> Forest:
         parent[i], depth[i], rate[i] = above, depth[above] + 1, rate[above] * fan_out[i]
         tree.append(i)
     path_id = rng.integers(-(2**63), 2**63 - 1, PATHS)
-    return Forest(parent, depth, root, endpoint, service_of, path_id, rate * (SPANS / HOURS / rate.sum()))
+    return Forest(parent, depth, root, endpoint, service_of, path_id, rate / rate.sum())
 
 
-def write_hour(forest: Forest, hour: int, rng: np.random.Generator, path: Path) -> None:
-    """The paths that were called in one hour, and those that lead to them."""
-    calls = rng.poisson(forest.calls_per_hour)
-    seen = calls > 0
+def rows_of(forest: Forest, hour: datetime, spans: int, rng: np.random.Generator, *, every: bool) -> pa.Table:
+    """Rows of the paths that were called and of those that lead to them, or of `every` path; sorted by path."""
+    calls = rng.poisson(forest.rate * spans)
+    seen = np.full(PATHS, every) | (calls > 0)
     for depth in range(DEEPEST, 0, -1):
         seen[forest.parent[seen & (forest.depth == depth)]] = True
     rows = np.flatnonzero(seen)
+    rows = rows[np.argsort(forest.path_id[rows])]
     calls, parent, root = np.maximum(calls[rows], 1), forest.parent[rows], forest.root[rows]
     buckets = np.minimum(calls, np.minimum(30, 1 + (np.sqrt(calls) * 1.2).astype(np.int64)))
     offsets = np.concatenate([[0], np.cumsum(buckets)])
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], buckets)
+    fastest = 450 + forest.path_id[rows] % 350  # bucket of the path's shortest call: 0.1 ms to 0.2 s
     in_bucket = np.repeat(calls // buckets, buckets)
     in_bucket[offsets[:-1]] += calls % buckets
     services = pa.array([f"service-{i:04d}" for i in range(SERVICES)])
@@ -101,40 +99,71 @@ def write_hour(forest: Forest, hour: int, rng: np.random.Generator, path: Path) 
         "operation": operations.take(pa.array(endpoint)),
         "partial": np.zeros(len(rows), bool),
         "depth": forest.depth[rows].astype(np.int32),
-        "latency_buckets": pa.ListArray.from_arrays(offsets.astype(np.int32), (400 + within).astype(np.int32)),
+        "traces": np.maximum(calls // 2, 1),
+        "errors": rng.binomial(calls, 0.002),
+        "latency_buckets": pa.ListArray.from_arrays(
+            offsets.astype(np.int32), (np.repeat(fastest, buckets) + within).astype(np.int32)
+        ),
         "latency_counts": pa.ListArray.from_arrays(offsets.astype(np.int32), in_bucket),
-        "ts": pa.array([FIRST_HOUR + timedelta(hours=hour)] * len(rows), CALL_PATHS.schema.field("ts").type),
+        "ts": pa.array([hour] * len(rows), CALL_PATHS.schema.field("ts").type),
     }
-    counts = {f.name: calls.astype(f.type.to_pandas_dtype()) for f in CALL_PATHS.schema if f.name not in columns}
-    table = pa.table(columns | counts).select(CALL_PATHS.schema.names).cast(CALL_PATHS.schema)
-    write_parquet(table, CALL_PATHS.schema, path / f"call_paths-{hour:02d}.parquet")
+    for field in CALL_PATHS.schema:
+        if field.name.endswith("_ns"):
+            columns[field.name] = (calls * rng.lognormal(14, 1, len(rows))).astype(np.int64)
+        elif field.name not in columns:
+            columns[field.name] = calls.astype(field.type.to_pandas_dtype())
+    return pa.table(columns).select(CALL_PATHS.schema.names).cast(CALL_PATHS.schema)
+
+
+def fill(lake: Lake, rows: dict[str, pa.Table]) -> None:
+    """One file for each of `rows`, in one commit."""
+    lake.open("call_paths")  # makes the tables
+    lake.commit("call_paths", "bench", add=[lake.write("call_paths", name, table) for name, table in rows.items()], delete=[])
+
+
+def lakes(made: Forest, folder: Path, rng: np.random.Generator) -> dict[str, Lake]:
+    """The three lakes, by name."""
+    hours = [FIRST_HOUR + timedelta(hours=hour) for hour in range(HOURS)]
+    filled = {name: Lake(folder / name) for name in ("10M", "100M", "live")}
+    for name, spans in (("10M", 10_000_000), ("100M", 100_000_000)):
+        files = {f"{hour:%Y%m%d%H}": rows_of(made, hour, spans // HOURS, rng, every=name == "100M") for hour in hours}
+        fill(filled[name], files)
+    live = 100_000_000 // HOURS // LIVE_FILES
+    fill(filled["live"], {f"{i:02d}": rows_of(made, LAST_HOUR, live, rng, every=False) for i in range(LIVE_FILES)})
+    return filled
 
 
 def main() -> None:
-    """Measures the service on most call paths, one in the middle, and one that is hardly called; a day and an hour."""
+    """Measures the service on most call paths, one in the middle, and one that is hardly called."""
     rng = np.random.default_rng(20261101)
     made = forest(rng)
+    service = made.service_of[made.endpoint]
+    by_paths = np.argsort(-np.bincount(service, minlength=SERVICES), kind="stable")
+    busy = np.bincount(service, made.rate, minlength=SERVICES)[by_paths] > 5e-5  # called in every hour
+    focuses = {"worst": by_paths[0], "typical": by_paths[100], "rare": by_paths[busy][-1]}
     with tempfile.TemporaryDirectory() as folder:
-        for hour in range(HOURS):
-            write_hour(made, hour, rng, Path(folder))
-        service = made.service_of[made.endpoint]
-        by_paths = np.argsort(-np.bincount(service, minlength=SERVICES), kind="stable")
-        busy = np.bincount(service, made.calls_per_hour, minlength=SERVICES)[by_paths] > 20  # called in every hour
-        focuses = {"worst": by_paths[0], "typical": by_paths[100], "rare": by_paths[busy][-1]}
-        since = {"day": FIRST_HOUR, "hour": FIRST_HOUR + timedelta(hours=HOURS - 1)}
-        with Session(Files(Path(folder))) as session:
+        filled = lakes(made, Path(folder), rng)
 
-            def ask(focus: int, since: datetime) -> dict[str, int]:
-                found = find_dependencies(session, f"service-{focus:04d}", since=since, limit=20)
-                return {"focus_paths": found.paths, "focus_calls": found.calls, "calls_beneath": found.calls_beneath}
+        def ask(lake: Lake, focus: str, since: datetime) -> dict[str, int]:
+            found = find_dependencies(lake, focus, since=since, limit=20)
+            return {"focus_paths": found.paths, "focus_calls": found.calls, "calls_beneath": found.calls_beneath}
 
-            cases: list[Case] = []
-            for name, focus in focuses.items():
-                for span, start in since.items():
-                    question: Callable[[], object] = partial(ask, int(focus), start)
-                    cases.append(Case(f"{name} focus, a {span}", question, unit="queries", runs=7))
-            sizes = {"services": SERVICES, "endpoints": ENDPOINTS, "paths": PATHS, "hours": HOURS, "spans": SPANS}
-            run("deps", cases, parameters=sizes, argv=sys.argv[1:])
+        def process(lake: Lake, focus: str) -> None:
+            subprocess.run([CHALKMARK, "deps", focus, "--data", lake.data], check=True, stdout=subprocess.DEVNULL)
+
+        questions = [("10M", "day"), ("10M", "hour"), ("100M", "day"), ("100M", "hour"), ("live", "hour")]
+        cases: list[Case] = []
+        for name, number in focuses.items():
+            focus = f"service-{number:04d}"
+            for lake, span in questions:
+                since = FIRST_HOUR if span == "day" else LAST_HOUR
+                question: Callable[[], object] = partial(ask, filled[lake], focus, since)
+                cases.append(Case(f"{lake} spans a day, a {span}, {name} focus", question, unit="queries", runs=7))
+        for lake in filled:
+            question = partial(process, filled[lake], f"service-{focuses['typical']:04d}")
+            cases.append(Case(f"process: {lake} spans a day, typical focus", question, unit="queries"))
+        sizes = {"services": SERVICES, "endpoints": ENDPOINTS, "paths": PATHS, "hours": HOURS, "live_files": LIVE_FILES}
+        run("deps", cases, parameters=sizes, argv=sys.argv[1:])
 
 
 if __name__ == "__main__":

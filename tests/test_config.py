@@ -74,8 +74,8 @@ def test_a_wrong_value_names_the_key_and_what_it_has_to_be(tmp_path: Path, line:
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ChalkmarkError, match="CHALKMARK_WORKERS is 'many'"):
-        config.load(env={"CHALKMARK_WORKERS": "many"}, folder=tmp_path)
+    with pytest.raises(ChalkmarkError, match="CHALKMARK_SQL_THREADS is 'many'"):
+        config.load(env={"CHALKMARK_SQL_THREADS": "many"}, folder=tmp_path)
 
 
 def test_broken_toml_is_an_error_that_names_the_file(tmp_path: Path) -> None:

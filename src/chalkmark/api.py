@@ -162,9 +162,8 @@ class Chalkmark:
 
     def __init__(self, settings: config.Settings) -> None:
         self.settings = settings
-        self._session = Session(
-            Lake(settings.data), threads=settings.sql_threads, memory=settings.sql_memory, definitions=definitions()
-        )
+        self._lake = Lake(settings.data)
+        self._session = Session(self._lake, threads=settings.sql_threads, memory=settings.sql_memory, definitions=definitions())
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +201,7 @@ class Chalkmark:
         """
         from chalkmark.models.dependency_query import BEGINNING, END, find_dependencies
 
-        return find_dependencies(self._session, focus, root, since=since or BEGINNING, until=until or END)
+        return find_dependencies(self._lake, focus, root, since=since or BEGINNING, until=until or END)
 
     def __repr__(self) -> str:
         return f"<Chalkmark: {self.settings.data}>"

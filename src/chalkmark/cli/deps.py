@@ -58,13 +58,10 @@ def command(
     from chalkmark.cli.output import write
     from chalkmark.models.dependency_query import BEGINNING, END, find_dependencies
     from chalkmark.tables.lake import Lake
-    from chalkmark.tables.session import Session
 
-    chosen = settings(data=data)
-    with Session(Lake(chosen.data), threads=chosen.sql_threads, memory=chosen.sql_memory) as session:
-        found = find_dependencies(
-            session, focus, root, since=_time("since", since, BEGINNING), until=_time("until", until, END), limit=limit or None
-        )
+    lake = Lake(settings(data=data).data)
+    hours = {"since": _time("since", since, BEGINNING), "until": _time("until", until, END)}
+    found = find_dependencies(lake, focus, root, **hours, limit=limit or None)
     tables = {None: found.neighbours, "roots": found.roots, "paths": found.call_paths, "operations": found.operations}
     if format != "table" or output is not None:
         write(tables[shown], format, output)

@@ -7,20 +7,14 @@ take milliseconds where a walk in Python takes a second.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
-COUNTS = ("calls", "traces", "errors", "total_ns", "self_ns", "critical_ns")
-FIXED = ("parent_path_id", "service", "operation", "partial", "depth")
-"""Columns that all rows of one path share."""
+from chalkmark.models.path_rows import Flags, Ints, PathRows
 
 
 @dataclass(frozen=True)
@@ -36,26 +30,41 @@ class CallingTree:
     operations: pa.Array
     cut: Flags
     """True for a node without a parent whose caller exists but is not known."""
-    counts: dict[str, Ints]
+    node: Ints
+    """Index into `PathRows.path_id`."""
 
     @classmethod
-    def of(cls, call_paths: pa.Table) -> CallingTree:
-        """The forest of rows of `call_paths`; rows of one path (other hours, other files) are added up."""
-        rows = _one_row_a_path(call_paths)
-        path_id = _numbers(rows["path_id"])
-        parent = _positions(path_id, rows["parent_path_id"])
-        endpoint, services, operations = _endpoints(rows["service"], rows["operation"])
-        orphaned = pc.is_valid(rows["parent_path_id"]).to_numpy(zero_copy_only=False)
-        partial = rows["partial"].to_numpy(zero_copy_only=False)
+    def of(cls, rows: PathRows) -> CallingTree:
+        """The forest of all paths that have rows."""
+        shared = rows.shared(["parent_path_id", "service", "operation", "partial", "depth"])
+        parent = _positions(rows.path_id, shared["parent_path_id"])
+        endpoint, services, operations = _endpoints(shared["service"], shared["operation"])
+        orphaned = pc.is_valid(shared["parent_path_id"]).to_numpy()
+        partial = shared["partial"].to_numpy()
         return cls(
-            path_id=path_id,
+            path_id=rows.path_id,
             parent=parent,
-            depth=_numbers(rows["depth"]),
+            depth=shared["depth"].to_numpy().astype(np.int64),
             endpoint=endpoint,
             services=services,
             operations=operations,
             cut=(parent < 0) & (orphaned | partial),
-            counts={name: _numbers(rows[name]) for name in COUNTS},
+            node=np.arange(len(parent)),
+        )
+
+    def only(self, kept: Flags) -> CallingTree:
+        """The forest of the nodes that are `kept`; what is above a kept node has to be kept too."""
+        nodes = np.flatnonzero(kept)
+        moved = np.full(len(self) + 1, -1)  # the last one stands for no parent
+        moved[nodes] = np.arange(len(nodes))
+        return replace(
+            self,
+            path_id=self.path_id[nodes],
+            parent=moved[self.parent[nodes]],
+            depth=self.depth[nodes],
+            endpoint=self.endpoint[nodes],
+            cut=self.cut[nodes],
+            node=self.node[nodes],
         )
 
     def __len__(self) -> int:
@@ -65,8 +74,12 @@ class CallingTree:
     def levels(self) -> list[Ints]:
         """Nodes with a parent, by depth, the shallowest level first."""
         inner = np.flatnonzero(self.parent >= 0)
-        inner = inner[np.argsort(self.depth[inner], kind="stable")]
-        return np.split(inner, np.flatnonzero(np.diff(self.depth[inner])) + 1) if len(inner) else []
+        if not len(inner):
+            return []
+        depth = self.depth[inner]
+        # Narrow numbers are sorted by counting, in a tenth of the time.
+        inner = inner[np.argsort(depth.astype(np.min_scalar_type(int(depth.max()))), kind="stable")]
+        return np.split(inner, np.flatnonzero(np.diff(self.depth[inner])) + 1)
 
     @cached_property
     def root(self) -> Ints:
@@ -92,29 +105,22 @@ class CallingTree:
             found[nodes] = np.where(above >= 0, above, found[nodes])
         return found
 
-    def summed_below(self, values: Ints) -> Ints:
-        """The sum of `values` over everything beneath each node, itself excluded."""
-        sums = np.zeros(len(self), np.int64)
+    def above_and_beneath(self, marked: Flags) -> Flags:
+        """True for marked nodes and for everything above and beneath them."""
+        above, beneath = marked.copy(), marked.copy()
+        for nodes in self.levels:
+            beneath[nodes] |= beneath[self.parent[nodes]]
         for nodes in reversed(self.levels):
-            np.add.at(sums, self.parent[nodes], sums[nodes] + values[nodes])
-        return sums
+            above[self.parent[nodes[above[nodes]]]] = True
+        return above | beneath
 
-    def hops_above(self, marked: Flags) -> Ints:
-        """Calls down to the nearest marked node beneath each node; 0 where there is none."""
-        far = np.iinfo(np.int64).max // 2
-        hops = np.full(len(self), far)
-        for nodes in reversed(self.levels):
-            np.minimum.at(hops, self.parent[nodes], np.where(marked[nodes], 1, hops[nodes] + 1))
-        return np.where(hops >= far, 0, hops)
-
-    def touched_between(self, marked: Flags) -> tuple[Ints, Ints]:
-        """At least and at most how many traces run through each node and reach a marked node at or beneath it.
+    def touched_between(self, marked: Flags, traces: Ints) -> tuple[Ints, Ints]:
+        """At least and at most how many of the `traces` run through each node and reach a marked node at or beneath it.
 
         Paths count traces one by one; which traces two sibling paths share is not known. So the least is the largest
         child's, the most is the children's sum, never above the node's own traces. `traces` joined with
         `shape_paths` gives the exact number.
         """
-        traces = self.counts["traces"]
         least = np.where(marked, traces, 0)
         below = np.zeros(len(self), np.int64)
         most = np.where(marked, traces, 0)
@@ -160,19 +166,6 @@ class CallingTree:
         return names[::-1]
 
 
-def _one_row_a_path(rows: pa.Table) -> pa.Table:
-    if pc.count_distinct(rows["path_id"]).as_py() == len(rows):
-        return rows
-    summed = rows.group_by("path_id", use_threads=False).aggregate(
-        [(name, "first") for name in FIXED] + [(name, "sum") for name in COUNTS]
-    )
-    return summed.rename_columns(["path_id", *FIXED, *COUNTS])
-
-
-def _numbers(column: pa.ChunkedArray) -> Ints:
-    return np.array(column.to_numpy(), dtype=np.int64)
-
-
 def _positions(path_id: Ints, wanted: pa.ChunkedArray) -> Ints:
     """Where each wanted path is among `path_id`; -1 where it is null or absent."""
     found = pc.index_in(wanted, value_set=pa.array(path_id), skip_nulls=True)
@@ -180,13 +173,13 @@ def _positions(path_id: Ints, wanted: pa.ChunkedArray) -> Ints:
 
 
 def _endpoints(service: pa.ChunkedArray, operation: pa.ChunkedArray) -> tuple[Ints, pa.Array, pa.Array]:
-    """Number each distinct (service, operation); the numbers and the two names of each."""
-    services = service.combine_chunks().dictionary_encode()
-    operations = operation.combine_chunks().dictionary_encode()
+    """Number each distinct (service, operation), both coded; the numbers and the two names of each."""
+    services, operations = service.combine_chunks(), operation.combine_chunks()
     pairs = services.indices.to_numpy().astype(np.int64) << 32 | operations.indices.to_numpy()
-    distinct, endpoint = np.unique(pairs, return_inverse=True)
+    coded = pa.array(pairs).dictionary_encode()
+    distinct = coded.dictionary.to_numpy()
     return (
-        endpoint.astype(np.int64),
+        coded.indices.to_numpy(),
         services.dictionary.take(pa.array(distinct >> 32)),
         operations.dictionary.take(pa.array(distinct & 0xFFFFFFFF)),
     )

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from chalkmark.errors import ChalkmarkError
-from chalkmark.histogram import LATENCY
-from chalkmark.models.calling_tree import CallingTree, Flags, Ints
+from chalkmark.models.calling_tree import CallingTree
+from chalkmark.models.endpoint_names import meant, nearest
+from chalkmark.models.latencies import latency_quantiles
+from chalkmark.models.path_rows import Flags, Ints, PathRows
 
 
 def _field(name: str, type_: pa.DataType, unit: str = "") -> pa.Field:
@@ -136,55 +137,58 @@ class Dependencies:
     call_paths: pa.Table
 
 
-def dependencies(
-    call_paths: pa.Table, focus: str, root: str | None = None, *, limit: int | None = None, latencies: pa.Table | None = None
-) -> Dependencies:
+def dependencies(call_paths: pa.Table, focus: str, root: str | None = None, *, limit: int | None = None) -> Dependencies:
     """Dependencies of `focus` (`SERVICE` or `SERVICE:OPERATION`) in rows of `call_paths`, of one hour or many.
 
     `root` (the same form) keeps only what that endpoint's requests do. `limit` keeps that many rows a relation.
-    `latencies` holds path_id, latency_buckets, latency_counts, several rows a path allowed; without it they are taken
-    from `call_paths`. Raises ChalkmarkError where the focus or the root is not among the rows.
+    Raises ChalkmarkError, with the nearest names, where the focus or the root is not among the rows.
     """
+    return dependencies_in(PathRows([call_paths.select]), focus, root, limit=limit)
+
+
+def dependencies_in(rows: PathRows, focus: str, root: str | None = None, *, limit: int | None = None) -> Dependencies:
+    """As `dependencies`, of rows that lie in files."""
+    if not len(rows.path_id):
+        raise ChalkmarkError("There are no call paths in this time range.", "Widen --since and --until, or send traces first.")
+    whole = CallingTree.of(rows)
+    tree = whole
     if root is not None:
-        at_root = _select(call_paths["root_service"], call_paths["root_operation"], root)
-        if not pc.any(at_root).as_py():
-            raise ChalkmarkError(f"No call path begins at {root!r}.", "Name a root endpoint as SERVICE or SERVICE:OPERATION.")
-        call_paths = call_paths.filter(at_root)
-    tree = CallingTree.of(call_paths)
-    at_focus = _select(pa.chunked_array([tree.services]), pa.chunked_array([tree.operations]), focus)
-    marked = at_focus.to_numpy(zero_copy_only=False)[tree.endpoint]
+        roots = rows.shared(["root_service", "root_operation"])
+        tree = whole.only(meant(roots["root_service"], roots["root_operation"], root))
+    marked = meant(tree.services, tree.operations, focus)[tree.endpoint] if len(tree) else np.zeros(0, bool)
     if not marked.any():
-        raise ChalkmarkError(f"No call path leads to {focus!r}.", "Name it as SERVICE or SERVICE:OPERATION.")
-    return _Explorer(tree, marked, limit, latencies or call_paths).answer(focus)
+        raise _absent(whole, focus, root)
+    related = tree.above_and_beneath(marked)
+    return _Explorer(rows, tree.only(related), marked[related], limit).answer(focus)
 
 
-def candidates(name: str) -> list[tuple[str, str | None]]:
-    """What `name` can mean: a service, or a service and an operation, split at any colon."""
-    colons = [i for i, letter in enumerate(name) if letter == ":"]
-    return [(name, None), *((name[:i], name[i + 1 :]) for i in colons)]
-
-
-def _select(services: pa.ChunkedArray, operations: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """True where an endpoint is meant by `name`; a service of that name wins over a service and operation."""
-    for service, operation in candidates(name):
-        meant = pc.equal(services, service)
-        if operation is not None:
-            meant = pc.and_(meant, pc.equal(operations, operation))
-        if pc.any(meant).as_py():
-            return meant
-    return pc.equal(services, name)
+def _absent(tree: CallingTree, focus: str, root: str | None) -> ChalkmarkError:
+    """What to say when the focus was not found, or not beneath the root: the nearest names."""
+    begins = pa.array(np.unique(tree.endpoint[tree.parent < 0]))
+    endpoints = (tree.services.to_pylist(), tree.operations.to_pylist())
+    roots = (tree.services.take(begins).to_pylist(), tree.operations.take(begins).to_pylist())
+    for name, what, known in ((focus, "service or operation", endpoints), (root, "root endpoint", roots)):
+        near = None if name is None else nearest(name, *known)
+        if near is not None:
+            some = sorted(set(known[0]) if known is endpoints else map(":".join, zip(*known, strict=True)))[:20]
+            hint = f"Nearest: {', '.join(near)}." if near else f"Among them are: {', '.join(some)}."
+            return ChalkmarkError(f"There is no {what} {name!r}.", hint)
+    return ChalkmarkError(
+        f"No request that begins at {root!r} reaches {focus!r}.", f"`chalkmark deps {focus!r}` lists its roots."
+    )
 
 
 class _Explorer:
     """One pass over one forest for one focus."""
 
-    def __init__(self, tree: CallingTree, marked: Flags, limit: int | None, latencies: pa.Table) -> None:
+    def __init__(self, rows: PathRows, tree: CallingTree, marked: Flags, limit: int | None) -> None:
+        self.rows = rows
         self.tree = tree
         self.marked = marked
         self.limit = limit
-        self.latencies = latencies
-        self.calls = tree.counts["calls"]
-        self.errors = tree.counts["errors"]
+        counts = rows.sums(tree.node, ["calls", "traces", "errors", "total_ns", "self_ns"])
+        self.calls, self.traces, self.errors = counts["calls"], counts["traces"], counts["errors"]
+        self.total_ns, self.self_ns = counts["total_ns"], counts["self_ns"]
         self.focus = np.flatnonzero(marked)
         self.hops_below = tree.hops_below(marked)
         self.entries = self.focus[self.hops_below[self.focus] == 0]
@@ -195,10 +199,10 @@ class _Explorer:
         operations = list(self._operations())
         neighbours = [*self._direct_callers(), *self._indirect_callers(), *self._callees()]
         groups = [({}, focus), *operations, *neighbours]
-        p50, p99 = self._quantiles([nodes for _, nodes in groups], (0.5, 0.99))
+        p50, p99 = latency_quantiles(self.rows, [tree.node[nodes] for _, nodes in groups], (0.5, 0.99))
         for number, (row, _) in enumerate(groups):
             row["p50_ns"], row["p99_ns"] = p50[number], p99[number]
-        least, most = tree.touched_between(self.marked)
+        least, most = tree.touched_between(self.marked, self.traces)
         roots = np.unique(tree.root[focus])
         return Dependencies(
             focus=name,
@@ -207,12 +211,12 @@ class _Explorer:
             errors=_sum(self.errors[focus]),
             p50_ns=p50[0],
             p99_ns=p99[0],
-            total_ns=_sum(tree.counts["total_ns"][focus]),
-            self_ns=_sum(tree.counts["self_ns"][focus]),
+            total_ns=_sum(self.total_ns[focus]),
+            self_ns=_sum(self.self_ns[focus]),
             paths=len(focus),
             least_depth=int(depth[focus].min()),
             greatest_depth=int(depth[focus].max()),
-            requests=_sum(tree.counts["traces"][roots]),
+            requests=_sum(self.traces[roots]),
             requests_at_least=_sum(least[roots]),
             requests_at_most=_sum(most[roots]),
             calls_beneath=_sum(self.calls[self.beneath]),
@@ -226,8 +230,7 @@ class _Explorer:
         total = _sum(self.calls[self.focus])
         for endpoint, at in self._ranked(self.tree.endpoint[self.focus], self.focus):
             nodes = self.focus[at]
-            self_ns = _sum(self.tree.counts["self_ns"][nodes])
-            yield self._name(endpoint) | self._counts(nodes, total) | {"self_ns": self_ns}, nodes
+            yield self._name(endpoint) | self._counts(nodes, total) | {"self_ns": _sum(self.self_ns[nodes])}, nodes
 
     def _direct_callers(self) -> Iterator[Group]:
         parent, cut = self.tree.parent[self.focus], self.tree.cut[self.focus]
@@ -280,7 +283,7 @@ class _Explorer:
         root_of = tree.root[self.focus]
         for kind, at in self._ranked(by_kind[root_of], self.focus, lambda kind: kind // 2):
             nodes, roots = self.focus[at], np.unique(root_of[at])
-            requests = _sum(tree.counts["traces"][roots])
+            requests = _sum(self.traces[roots])
             row = self._name(kind // 2) | self._counts(nodes, total) | {"partial": bool(kind % 2), "requests": requests}
             row |= {
                 "touched_at_least": _ratio(_sum(least[roots]), requests),
@@ -299,7 +302,7 @@ class _Explorer:
                     "relation": relation,
                     "path": " > ".join(f"{service}:{operation}" for service, operation in tree.names(node)),
                     "calls": calls,
-                    "traces": int(tree.counts["traces"][node]),
+                    "traces": int(self.traces[node]),
                     "errors": int(self.errors[node]),
                     "per_root_call": _ratio(calls, int(self.calls[tree.root[node]])),
                     "per_caller_call": _ratio(calls, int(self.calls[parent])) if parent >= 0 else None,
@@ -336,53 +339,6 @@ class _Explorer:
     def _counts(self, nodes: Ints, total: int) -> Row:
         calls = _sum(self.calls[nodes])
         return {"calls": calls, "share": _ratio(calls, total), "errors": _sum(self.errors[nodes]), "paths": len(nodes)}
-
-    def _quantiles(self, members: list[Ints], quantiles: tuple[float, ...]) -> list[list[int | None]]:
-        """For each quantile a value for each group of nodes: the bucket's upper bound in the sum of their histograms."""
-        nodes = np.concatenate(members)
-        group = np.repeat(np.arange(len(members)), [len(m) for m in members])
-        at, bucket, count = self._histogram_entries(nodes)
-        if not len(bucket):
-            return [[None] * len(members) for _ in quantiles]
-        low = int(bucket.min())
-        width = int(bucket.max()) - low + 1
-        sums = np.zeros(len(members) * width)  # float64 is exact up to 2^53 calls
-        # A node can be in several groups. Each round adds every node to one of its groups and keeps those that have more.
-        order = np.argsort(nodes, kind="stable")
-        nodes, group = nodes[order], group[order]
-        while len(nodes):
-            first = np.concatenate(([True], nodes[1:] != nodes[:-1]))
-            group_of = np.full(len(self.tree), -1)
-            group_of[nodes[first]] = group[first]
-            held = group_of[at] >= 0
-            at, bucket, count = at[held], bucket[held], count[held]
-            sums += np.bincount(group_of[at] * width + (bucket - low), count, len(sums))
-            nodes, group = nodes[~first], group[~first]
-        below = np.cumsum(sums.reshape(-1, width), axis=1)
-        total = below[:, -1]
-        results: list[list[int | None]] = []
-        for q in quantiles:
-            rank = np.maximum(np.ceil(q * total), 1)
-            _, upper = LATENCY.bounds(low + np.minimum((below < rank[:, None]).sum(axis=1), width - 1))
-            results.append([value if calls else None for value, calls in zip(upper.tolist(), total.tolist(), strict=True)])
-        return results
-
-    def _histogram_entries(self, nodes: Ints) -> tuple[Ints, Ints, Ints]:
-        """(node, bucket, count) of the histograms of `nodes`."""
-        tree, rows = self.tree, self.latencies
-        found = pc.index_in(rows["path_id"], value_set=pa.array(tree.path_id)).combine_chunks()
-        at = pc.fill_null(found, len(tree)).to_numpy()
-        wanted = np.zeros(len(tree) + 1, bool)
-        wanted[nodes] = True
-        taken = np.flatnonzero(wanted[at])
-        rows = rows.select(["latency_buckets", "latency_counts"]).take(pa.array(taken)).combine_chunks()
-        buckets, counts = rows["latency_buckets"].combine_chunks(), rows["latency_counts"].combine_chunks()
-        lengths = pc.list_value_length(buckets).to_numpy()
-        return (
-            np.repeat(at[taken].astype(np.int64), lengths),
-            buckets.flatten().to_numpy().astype(np.int64),
-            counts.flatten().to_numpy().astype(np.int64),
-        )
 
 
 def _sum(values: Ints) -> int:
