@@ -47,6 +47,9 @@ class Fleet:
     rare: tuple[str, ...] = ()
     """Hosts that get one call in a thousand."""
 
+    late: float = 0.0
+    """The share of calls whose server goes on after it has answered, for 0.3 to 15 ms, the longer the rarer."""
+
     @property
     def hosts(self) -> list[str]:
         """Names of all hosts; as many of a service in each zone."""
@@ -145,6 +148,9 @@ def simulate(fleet: Fleet, traces: int, seconds: int, corrupt: float = 0.0, seed
             ends[client] = now
             now = now + draw(100 * US)
         ends[span] = now
+        if fleet.late:
+            after = np.minimum(300 * US * (1 + rng.pareto(1.0, traces)), 15 * MS).astype(np.int64)
+            ends[span] = now + np.where(rng.random(traces) < fleet.late, after, 0)
         return now
 
     begin = np.sort(EPOCH + (rng.random(traces) * seconds * SECOND).astype(np.int64))

@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -87,12 +88,21 @@ def test_a_call_bounds_the_difference_of_the_clocks_by_its_ends() -> None:
     assert rows.schema == TABLES["clock_evidence"].schema
     assert rows.drop(["at_ns", "ts"]).to_pylist() == [
         # The consumer is not waited for: only its start says anything. It bounds with the 1 us resolution of its times.
-        {"caller_host": "a", "callee_host": "b", "synchronous": False, "hops": 1, "low_ns": [], "high_ns": [9_001]},
+        {
+            "caller_host": "a",
+            "callee_host": "b",
+            "synchronous": False,
+            "hops": 1,
+            "outlasting": 0,
+            "low_ns": [],
+            "high_ns": [9_001],
+        },
         {
             "caller_host": "a",
             "callee_host": "b",
             "synchronous": True,
             "hops": 1,
+            "outlasting": 0,
             "low_ns": [90_003 - 101_002 - 1],
             "high_ns": [7_004],
         },
@@ -141,14 +151,25 @@ def test_what_says_nothing_leaves_no_evidence(host: list[int], start: list[int],
     )
 
 
-def test_a_server_that_outlasts_its_client_was_not_waited_for() -> None:
-    start, end = EPOCH + np.array([0, 1]) * MS, EPOCH + np.array([10, 30]) * MS
+@pytest.mark.parametrize(("lasts", "counted"), [(8, 0), (30, 1), (30_000, 0)], ids=["within", "late", "background"])
+def test_servers_that_outlast_their_client_are_counted(lasts: int, counted: int) -> None:
+    start, end = EPOCH + np.array([0, 1]) * MS, EPOCH + np.array([10, 1 + lasts]) * MS
     rows = clock.evidence(
         np.array([-1, 0]), np.array([CLIENT, SERVER], np.int8), np.array([0, 1], np.int32), ["a", "b"], start, end
     )
-    assert rows.select(["synchronous", "low_ns", "high_ns"]).to_pylist() == [
-        {"synchronous": False, "low_ns": [], "high_ns": [2 * MS]}
+    assert rows.select(["synchronous", "outlasting", "low_ns", "high_ns"]).to_pylist() == [
+        {"synchronous": True, "outlasting": counted, "low_ns": [(lasts - 10) * MS], "high_ns": [2 * MS]}
     ]
+
+
+def test_the_narrowest_calls_are_kept_and_as_many_by_lot() -> None:
+    widths = np.random.default_rng(2).permutation(500) + 100
+    calls = [("a", "b", -int(width) * US, int(width) * US) for width in widths]
+    rows = hops(*calls, every_ns=MS)
+    (kept,) = ([high // US for high in row] for row in rows["high_ns"].to_pylist())
+    assert kept[:KEPT] == list(range(100, 100 + KEPT))
+    assert len(set(kept)) == len(kept) in range(KEPT + 1, 2 * KEPT + 1)
+    assert np.mean(kept[KEPT:]) > 200
 
 
 def test_evidence_does_not_depend_on_batches_or_their_order() -> None:
@@ -218,6 +239,42 @@ def test_nothing_is_moved_in_a_fleet_without_skew(fleet: Fleet) -> None:
     _, offset, uncertain = correct(fleet, simulate(fleet, TRACES, SECONDS, corrupt=0.01))
     assert not offset.any()
     assert not uncertain.any()
+
+
+@pytest.mark.parametrize("late", [0.02, 0.07, 0.4])
+def test_servers_that_end_late_move_nobody(late: float) -> None:
+    fleet = Fleet(late=late)
+    spans = simulate(fleet, TRACES, SECONDS, corrupt=0.01)
+    _, offset, _ = correct(fleet, spans)
+    assert judge(fleet, spans, np.zeros_like(offset))["violations"] > 500
+    assert not offset.any()
+
+
+def test_wrong_clocks_are_found_among_servers_that_end_late() -> None:
+    fleet = replace(skewed_fleet(), late=0.07)
+    spans = simulate(fleet, TRACES, SECONDS)
+    _, offset, _ = correct(fleet, spans)
+    ours = judge(fleet, spans, -offset)
+    assert ours["moved_needlessly"] == 0
+    assert ours["error_us_wrong_clocks"]["p99"] < 1_000
+
+
+@pytest.mark.parametrize(("ahead", "moved"), [(900 * US, False), (1_100 * US, True)])
+def test_less_than_a_millisecond_is_left_alone(ahead: int, moved: bool) -> None:
+    rows = hops(*[("a", "b", ahead - 200 * US, ahead + 200 * US), ("a", "c", -200 * US, 200 * US)] * 20)
+    offset, _ = clock.solve(rows).offsets((np.zeros(1, np.int32), ["b"]), np.array([EPOCH + SECOND]))
+    assert bool(offset.any()) == moved
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_a_majority_of_late_ends_is_outvoted_by_those_that_show_it(both_ways: bool) -> None:
+    # 100 us each way; of ten servers four end on time, three end late unseen, three outlast their client.
+    lates = [0, 0, 0, 0, 150, 160, 190, 500, 5_000, 15_000]
+    calls = [("a", "b", (late - 100) * US, 100 * US) for late in lates]
+    back = [("b", "a", (late - 100) * US, 100 * US) for late in lates] if both_ways else []
+    model = clock.solve(hops(*(calls + back) * 3), brief=False)
+    for row in model.table().to_pylist():
+        assert row["low_ns"] <= 0 <= row["high_ns"]
 
 
 def test_sparse_calls_that_jitter_look_like_no_drift() -> None:
@@ -328,6 +385,31 @@ def test_no_evidence_is_a_model_that_knows_nothing() -> None:
     assert uncertain.all()
 
 
+CALL = st.tuples(
+    st.sampled_from("abcd"),
+    st.sampled_from("abcd"),
+    st.integers(-20, 2).map(lambda ms: ms * MS),
+    st.integers(-2, 20).map(lambda ms: ms * MS),
+).filter(lambda call: call[0] != call[1])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(CALL, min_size=1, max_size=60), st.sampled_from([SECOND // 10, SECOND, 7 * SECOND, 100 * SECOND]))
+def test_the_short_way_and_the_whole_way_come_to_the_same(calls: list[tuple[str, str, int, int]], every_ns: int) -> None:
+    rows = hops(*calls, every_ns=every_ns)
+    host = np.repeat(np.arange(5, dtype=np.int32), 40)  # the last one is in no call
+    at = EPOCH + np.tile(np.linspace(-400 * SECOND, (len(calls) + 4) * every_ns + 400 * SECOND, 40).astype(np.int64), 5)
+    short, whole = (clock.solve(rows, brief=brief).offsets((host, list("abcde")), at) for brief in (True, False))
+    assert short[0].tolist() == whole[0].tolist()
+    assert short[1].tolist() == whole[1].tolist()
+
+
+def test_where_nothing_speaks_against_a_clock_the_way_is_short() -> None:
+    rows = hops(*[("a", "b", -MS, MS), ("b", "c", -MS, MS)] * 10)
+    assert clock.solve(rows).table().num_rows == 0
+    assert clock.solve(rows, brief=False).table().num_rows > 0
+
+
 # --- parts with an oracle of their own
 
 
@@ -338,7 +420,7 @@ def test_agreement_is_the_point_in_most_intervals(intervals: list[tuple[int, int
     high = np.array([at + width for at, width in intervals])
     points = np.arange(-20, 36)
     cover = ((low[:, None] <= points) & (points <= high[:, None])).sum(axis=0)
-    first, last, most = agreed(low, high, 0)
+    first, last, most = agreed(low, high, 0, 0)
     assert most == cover.max()
     inside = (first <= points) & (points <= last)
     assert (cover[inside] == most).all()

@@ -19,9 +19,9 @@ def test_bits_hold_what_lists_say(rows: list[list[Reason]], skipped: int) -> Non
     assert [set(row) for row in back.to_pylist()] == [set(row) for row in array.to_pylist()]
 
 
-def test_reasons_come_back_in_their_order_and_once() -> None:
-    masks = reasons.masks(pa.array([["shared_id", "id_not_hex", "shared_id"], None], LISTS))
-    assert reasons.lists(masks).to_pylist() == [["id_not_hex", "shared_id"], []]
+def test_reasons_come_back_by_name_and_once() -> None:
+    masks = reasons.masks(pa.array([["shared_id", "duplicate", "shared_id", "id_not_hex"], None], LISTS))
+    assert reasons.lists(masks).to_pylist() == [["duplicate", "id_not_hex", "shared_id"], []]
 
 
 def test_bits_of_several_reasons_add_up() -> None:

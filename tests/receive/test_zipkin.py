@@ -86,6 +86,59 @@ def test_a_tag_is_not_overwritten_by_the_endpoint():
     assert row["attributes"] == [("peer.service", "said")]
 
 
+def test_what_opentelemetry_says_of_resource_and_scope_is_no_tag():
+    row = one(
+        localEndpoint={"serviceName": "shipping"},
+        tags={
+            "service.name": "shipping",
+            "service.version": "2.1",
+            "service.peer.name": "carrier",
+            "host.name": "app-b2",
+            "cloud.availability_zone": "north-1b",
+            "k8s.pod.name": "shipping-7d",
+            "telemetry.sdk.language": "python",
+            "process.pid": "41",
+            "faas.name": "parcels",
+            "faas.trigger": "http",
+            "cloudevents.event_id": "7",
+            "otel.scope.name": "flask",
+            "otel.library.name": "older flask",
+            "otel.library.version": "0.5",
+            "otel.scope.version": "",
+            "http.method": "GET",
+        },
+    )
+    sender = json.loads(row["sender"])
+    assert sender["resource"] == {
+        "service.name": "shipping",
+        "service.version": "2.1",
+        "host.name": "app-b2",
+        "cloud.availability_zone": "north-1b",
+        "k8s.pod.name": "shipping-7d",
+        "telemetry.sdk.language": "python",
+        "process.pid": "41",
+        "faas.name": "parcels",
+    }
+    assert sender["scope"] == {"name": "flask", "version": "0.5"}
+    assert dict(row["attributes"]) == {
+        "service.peer.name": "carrier",
+        "faas.trigger": "http",
+        "cloudevents.event_id": "7",
+        "http.method": "GET",
+    }
+
+
+def test_where_tag_and_endpoint_disagree_the_endpoint_names_the_service_and_the_tag_stays():
+    row = one(localEndpoint={"serviceName": "seen"}, tags={"service.name": "said", "otel.scope.name": 7})
+    assert row["sender"] == '{"resource":{"service.name":"seen"}}'
+    assert row["attributes"] == [("service.name", "said"), ("otel.scope.name", "7")]
+
+
+def test_a_service_that_only_its_tags_name():
+    row = one(tags={"service.name": "shipping"})
+    assert (row["sender"], row["quality"]) == ('{"resource":{"service.name":"shipping"}}', [])
+
+
 def test_a_span_without_endpoint_has_no_service():
     assert one()["quality"] == [Reason.SERVICE_MISSING]
 

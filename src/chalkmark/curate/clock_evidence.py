@@ -1,6 +1,6 @@
 """Evidence about clocks: what one host's calls to another say about the difference of their clocks.
 
-A server's span lies within its client's. So, by the clocks of the two hosts,
+A server begins after its client did, and answers before it ends. So, by the clocks of the two hosts,
 
     server end - client end  <=  server clock - client clock  <=  server start - client start
 
@@ -8,6 +8,10 @@ and the width of that interval is the time the call spent on the network. The na
 all that its calls can say, as in NTP's clock filter (RFC 5905, section 10), which also trusts the sample with the least
 delay. Keeping the narrowest *calls*, rather than the tightest bound on each side, is what makes a few corrupt spans
 harmless: a false bound is often the tightest one, but a corrupt call is seldom the narrowest.
+
+Only the start is causality, though. A server may end its span after it has answered, and servers under load do: that makes
+a false interval, and a narrow one. So calls whose server outlasts its client, which gives it away, are counted; and beside
+the narrowest calls some are kept that were drawn by lot, among which late ends are no more frequent than they are.
 """
 
 from __future__ import annotations
@@ -25,10 +29,14 @@ from chalkmark.tables.clock_evidence import CLOCK_EVIDENCE
 EVIDENCE = CLOCK_EVIDENCE.schema
 
 KEPT = 8
-"""Samples kept of a row. On the simulated fleet (bench/clock.py) the p99 error is 148 us with 4, 112 with 8, 114 with 16."""
+"""So many of the narrowest samples of a row are kept, and as many drawn by lot. On the simulated fleet (bench/clock.py)
+the p99 error is 148 us with 4, 112 with 8, 114 with 16."""
 
 OPEN = 1 << 62
 """A bound that says nothing: the end of an interval that is open on that side."""
+
+_BACKGROUND_NS = 100_000_000
+"""A server that goes on for longer than this works in the background, or is corrupt: it tells nothing of ends a little late."""
 
 MINUTE_NS = 60_000_000_000
 _YEAR_2000_NS = 946_684_800_000_000_000  # earlier starts are implausible, and bounds between later ones fit an int64
@@ -52,14 +60,27 @@ def evidence(
     `hosts` or -1, times are raw ns since the epoch. `filed_ns` is the time under whose minute a span's evidence is filed
     (the start of its trace, so that a trace's rows stay together); by default the start of the calling span.
 
-    Calls count whose caller and callee ran on two known hosts. A client and its server give both bounds. Any other parent
-    and child give the upper one, and so does a server that lasted longer than its client, which then cannot have waited for it.
+    Calls count whose caller and callee ran on two known hosts. A client and its server give both bounds, where the server did
+    not outlast the client: such a call has low > high, and its start bounds all the same. Any other parent and child give the
+    upper bound only.
     Spans that start before the year 2000 or end before they start say nothing.
     """
     if filed_ns is None:
         filed_ns = np.where(parent >= 0, start_ns[parent], start_ns)
     caller, callee, minute, at, low, high = _hops(parent, kind, host, start_ns, end_ns, filed_ns)
-    return _summary(caller, callee, minute, np.ones(len(at), np.int64), hosts, np.arange(len(at)), at, low, high)
+    rows = np.arange(len(at))
+    return _summary(
+        caller,
+        callee,
+        minute,
+        np.ones_like(rows),
+        ((low > high) & (low - high < _BACKGROUND_NS)).astype(np.int64),
+        hosts,
+        rows,
+        at,
+        low,
+        high,
+    )
 
 
 def merge(tables: Sequence[pa.Table]) -> pa.Table:
@@ -70,7 +91,8 @@ def merge(tables: Sequence[pa.Table]) -> pa.Table:
     callee = pc.index_in(rows["callee_host"], names).to_numpy().astype(np.int64) * 2 + rows["synchronous"].to_numpy()
     minute = rows["ts"].cast(pa.int64()).to_numpy() * 1000 // MINUTE_NS
     row, at, low, high = samples(rows)
-    return _summary(caller, callee, minute, rows["hops"].to_numpy(), names.to_pylist(), row, at, low, high)
+    hops, outlasting = rows["hops"].to_numpy(), rows["outlasting"].to_numpy()
+    return _summary(caller, callee, minute, hops, outlasting, names.to_pylist(), row, at, low, high)
 
 
 def samples(rows: pa.Table) -> tuple[Ints, Ints, Ints, Ints]:
@@ -82,33 +104,77 @@ def samples(rows: pa.Table) -> tuple[Ints, Ints, Ints, Ints]:
     return row, pc.list_flatten(rows["at_ns"]).to_numpy(), low, pc.list_flatten(rows["high_ns"]).to_numpy()
 
 
+@njit(cache=True)
+def roles(row, at, low, high):  # type: ignore[no-untyped-def]
+    """Which samples of merged rows are among the narrowest of their row, and which were drawn by lot."""
+    narrow, drawn = np.zeros(len(row), np.bool_), np.ones(len(row), np.bool_)
+    begin = 0
+    while begin < len(row):
+        end = begin
+        while end < len(row) and row[end] == row[begin]:
+            narrow[end] = end - begin < KEPT and low[end] <= high[end]
+            end += 1
+        if end - begin > KEPT:
+            lots = np.empty(end - begin, np.int64)
+            for i in range(begin, end):
+                lots[i - begin] = _lot(at[i], low[i], high[i])
+            drawn[begin:end] = lots <= np.sort(lots)[KEPT - 1]
+        begin = end
+    return narrow, drawn
+
+
 def _summary(
-    caller: Ints, callee: Ints, minute: Ints, hops: Ints, names: Sequence[str], row: Ints, at: Ints, low: Ints, high: Ints
+    caller: Ints,
+    callee: Ints,
+    minute: Ints,
+    hops: Ints,
+    outlasting: Ints,
+    names: Sequence[str],
+    row: Ints,
+    at: Ints,
+    low: Ints,
+    high: Ints,
 ) -> pa.Table:
-    """Groups rows by (caller, callee, minute) and keeps the narrowest of each group's samples; `row` is the row of a sample."""
-    group, first = _groups(caller, callee, minute)
-    kept_at, kept_low, kept_high, held = _narrowest(group, row, len(first), at, low, high)
+    """Adds up rows by (caller, callee, minute) and keeps some of each group's samples; `row` is the row of a sample."""
+    group, member = _groups(caller, callee, minute)
+    kept, first = _kept(group, row, len(member), at, low, high)
     rank = np.empty(len(names), np.int64)
     rank[pc.sort_indices(pa.array(names, pa.string())).to_numpy()] = np.arange(len(names))
-    synchronous = (callee[first] & 1).astype(bool)
-    pair = (rank[caller[first]] * len(names) + rank[callee[first] >> 1]) * 2 + synchronous
-    order = np.lexsort((minute[first], pair))
-    first, synchronous, held = first[order], synchronous[order], held[order]
-    total = np.zeros(len(first), np.int64)
-    np.add.at(total, group, hops)
-    full = np.arange(KEPT) < held[:, None]
+    caller, callee, minute = caller[member], callee[member], minute[member]
+    order = by((rank[caller] * len(names) + rank[callee >> 1]) * 2 + (callee & 1), minute)
+    caller, callee, minute = caller[order], callee[order], minute[order]
+    synchronous = (callee & 1).astype(bool)
+    held = np.diff(first)[order]
+    kept = kept[np.repeat(first[order] - np.cumsum(held) + held, held) + np.arange(len(kept))]
     dictionary = pa.array(names, pa.string())
     columns = {
-        "caller_host": dictionary.take(pa.array(caller[first])),
-        "callee_host": dictionary.take(pa.array(callee[first] >> 1)),
+        "caller_host": dictionary.take(pa.array(caller)),
+        "callee_host": dictionary.take(pa.array(callee >> 1)),
         "synchronous": pa.array(synchronous),
-        "hops": pa.array(total[order]),
-        "at_ns": _lists(held, kept_at[order][full]),
-        "low_ns": _lists(np.where(synchronous, held, 0), kept_low[order][full & synchronous[:, None]]),
-        "high_ns": _lists(held, kept_high[order][full]),
-        "ts": pa.array(minute[first] * (MINUTE_NS // 1000)).cast(EVIDENCE.field("ts").type),
+        "hops": pa.array(_totals(group, hops, len(member))[order]),
+        "outlasting": pa.array(_totals(group, outlasting, len(member))[order]),
+        "at_ns": _lists(held, at[kept]),
+        "low_ns": _lists(np.where(synchronous, held, 0), low[kept[np.repeat(synchronous, held)]]),
+        "high_ns": _lists(held, high[kept]),
+        "ts": pa.array(minute * (MINUTE_NS // 1000)).cast(EVIDENCE.field("ts").type),
     }
     return pa.table(columns, schema=EVIDENCE)
+
+
+def by(major: Ints, minor: Ints) -> Ints:
+    """The order by `major`, then `minor`; at once where both fit one number, which takes half the time."""
+    if len(minor) and (int(np.ptp(minor)) + 1) * (int(major.max()) + 1) < 1 << 63:
+        order: Ints = np.argsort(major * (np.ptp(minor) + 1) + (minor - minor.min()), kind="stable")
+        return order
+    return np.lexsort((minor, major))
+
+
+@njit(cache=True)
+def _totals(group, values, groups):  # type: ignore[no-untyped-def]
+    out = np.zeros(groups, np.int64)
+    for i in range(len(group)):
+        out[group[i]] += values[i]
+    return out
 
 
 def _lists(lengths: Ints, values: Ints) -> pa.ListArray:
@@ -143,7 +209,7 @@ def _hops(parent, kind, host, start, end, filed):  # type: ignore[no-untyped-def
         if s % 1000 == 0 and e % 1000 == 0 and ps % 1000 == 0 and pe % 1000 == 0:
             coarse = s % 1_000_000 == 0 and e % 1_000_000 == 0 and ps % 1_000_000 == 0 and pe % 1_000_000 == 0
             unit = 1_000_000 if coarse else 1000
-        synchronous = kind[i] == _SERVER and kind[p] == _CLIENT and e - s <= pe - ps
+        synchronous = kind[i] == _SERVER and kind[p] == _CLIENT
         caller[n] = host[p]
         callee[n] = host[i] * 2 + synchronous
         minute[n] = filed[i] // MINUTE_NS
@@ -188,26 +254,70 @@ def _groups(caller, callee, minute):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _narrowest(group, row, groups, at, low, high):  # type: ignore[no-untyped-def]
-    """The KEPT narrowest samples of each group, narrowest first; of those open below, the lowest. Order never decides a tie."""
-    kept_at = np.empty((groups, KEPT), np.int64)
-    kept_low = np.empty((groups, KEPT), np.int64)
-    kept_high = np.empty((groups, KEPT), np.int64)
-    held = np.zeros(groups, np.int64)
+def _kept(group, row, groups, at, low, high):  # type: ignore[no-untyped-def]
+    """Which samples are kept of each group, and where each group's begin: the narrowest, then those drawn besides."""
+    room = np.zeros(groups + 1, np.int64)
+    for i in range(len(at)):
+        room[group[row[i]] + 1] += 1
+    for g in range(groups):
+        room[g + 1] = room[g] + min(room[g + 1], KEPT)
+    narrowest, drawn = np.full(room[-1], -1, np.int64), np.full(room[-1], -1, np.int64)
+    widths, lots = np.full(room[-1], OPEN), np.full(room[-1], OPEN)
     for i in range(len(at)):
         g = group[row[i]]
-        width = high[i] if low[i] == -OPEN else high[i] - low[i]
-        j = held[g]
-        while j > 0:
-            below, above = kept_low[g, j - 1], kept_high[g, j - 1]
-            other = above if below == -OPEN else above - below
-            if (other, kept_at[g, j - 1], above) <= (width, at[i], high[i]):
+        begin, end = room[g], room[g + 1]
+        if low[i] <= high[i]:
+            width = high[i] if low[i] == -OPEN else high[i] - low[i]
+            if width <= widths[end - 1]:
+                _insert(narrowest, widths, begin, end, i, width, at, high)
+            if end - begin < KEPT:  # it is kept as one of the narrowest
+                continue
+        lot = _lot(at[i], low[i], high[i])
+        if lot < lots[end - 1]:
+            _insert(drawn, lots, begin, end, i, lot, at, high)
+    kept = np.empty(2 * room[-1], np.int64)
+    first = np.zeros(groups + 1, np.int64)
+    n = 0
+    for g in range(groups):
+        begin, end = room[g], room[g + 1]
+        for j in range(begin, end):
+            if narrowest[j] >= 0:
+                kept[n] = narrowest[j]
+                n += 1
+        for j in range(begin, end):
+            i = drawn[j]
+            if i < 0:
                 break
-            j -= 1
-        if j == KEPT:
-            continue
-        for k in range(min(held[g], KEPT - 1), j, -1):
-            kept_at[g, k], kept_low[g, k], kept_high[g, k] = kept_at[g, k - 1], kept_low[g, k - 1], kept_high[g, k - 1]
-        kept_at[g, j], kept_low[g, j], kept_high[g, j] = at[i], low[i], high[i]
-        held[g] = min(held[g] + 1, KEPT)
-    return kept_at, kept_low, kept_high, held
+            known = False
+            for k in range(begin, end):
+                known |= narrowest[k] == i
+            if not known:
+                kept[n] = i
+                n += 1
+        first[g + 1] = n
+    return kept[:n], first
+
+
+@njit(cache=True)
+def _insert(members, keys, begin, end, i, key, at, high):  # type: ignore[no-untyped-def]
+    """Puts sample i where `keys[begin:end]` stay ascending; the last one drops out. Order of arrival never decides a tie."""
+    j = end
+    while j > begin:
+        other = members[j - 1]
+        if other >= 0 and (keys[j - 1], at[other], high[other]) <= (key, at[i], high[i]):
+            break
+        j -= 1
+    if j == end:
+        return
+    for k in range(end - 1, j, -1):
+        members[k], keys[k] = members[k - 1], keys[k - 1]
+    members[j], keys[j] = i, key
+
+
+@njit(cache=True, inline="always")
+def _lot(at, low, high):  # type: ignore[no-untyped-def]
+    """Whether a sample is drawn: a hash of it, so that neither order nor batches matter (finalizer of SplitMix64)."""
+    h = np.uint64(at) + np.uint64(low) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(high) * np.uint64(0xC2B2AE3D27D4EB4F)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64(h >> np.uint64(2))  # below OPEN

@@ -27,11 +27,11 @@ MIN_AGREEING = 3
 
 
 @njit(cache=True)
-def agreed(low, high, spare):  # type: ignore[no-untyped-def]
+def agreed(low, high, spare_low, spare_high):  # type: ignore[no-untyped-def]
     """The interval on which most of the intervals agree, and how many do (Marzullo's algorithm, as NTP selects its sources).
 
-    Among equals, the one nearest to zero. It is widened to where `spare` fewer agree: so many false intervals that cut off
-    the truth, but still overlap the others, then do no harm.
+    Among equals, the one nearest to zero. It is widened to where `spare_low` or `spare_high` fewer agree: so many false
+    intervals that cut off the truth on that side, but still overlap the others, then do no harm.
     """
     n = len(low)
     lows, highs = np.sort(low), np.sort(high)
@@ -54,9 +54,9 @@ def agreed(low, high, spare):  # type: ignore[no-untyped-def]
             if away < distance:
                 best, distance = k, away
     first = last = best
-    while first > 0 and cover[first - 1] >= most - spare:
+    while first > 0 and cover[first - 1] >= most - spare_low:
         first -= 1
-    while cover[last + 1] >= most - spare and last + 1 < 2 * n - 1:
+    while cover[last + 1] >= most - spare_high and last + 1 < 2 * n - 1:
         last += 1
     return at[first], at[last + 1], most
 
@@ -81,17 +81,23 @@ def _drift(at, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def pair_minutes(pair, at, low, high):  # type: ignore[no-untyped-def]
+def pair_minutes(pair, at, low, high, narrow, drawn, late, outlasting, backward, brief):  # type: ignore[no-untyped-def]
     """What the samples of each pair say at the middle of each minute that has any, those of the minutes beside it included.
 
-    Samples are sorted by (pair, at). Returns pair, minute, low, high and the samples that agree, where these are enough.
+    Samples are sorted by (pair, at); `backward` ones are calls of b to a. Of `late` ones the server outlasted its client, so
+    that only their start counts; `outlasting` is how many calls a sample stands for that are late. Returns pair, minute, low,
+    high and the samples that agree, where these are enough. Where all of them hold zero, `brief` says no more than that.
+
+    A server that ends late narrows the interval of its call, up to where it outlasts its client. So the narrowest are used
+    while hardly any does, and where more do, those drawn by lot: of these, twice as many may be wrong as are seen to be late.
     """
     n = len(pair)
     out_pair = np.empty(n, np.int64)
     out_minute = np.empty(n, np.int64)
-    out_low = np.empty(n, np.int64)
-    out_high = np.empty(n, np.int64)
+    out_low = np.zeros(n, np.int64)
+    out_high = np.zeros(n, np.int64)
     out_agree = np.empty(n, np.int64)
+    away, lows, highs = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)  # of one window
     out = begin = end = i = 0
     while i < n:
         p, minute = pair[i], at[i] // MINUTE_NS
@@ -99,13 +105,44 @@ def pair_minutes(pair, at, low, high):  # type: ignore[no-untyped-def]
             begin += 1
         while end < n and pair[end] == p and at[end] // MINUTE_NS <= minute + 1:
             end += 1
-        middle = minute * MINUTE_NS + MINUTE_NS // 2
-        away = at[begin:end] - middle
-        drift, tolerance = _drift(away, low[begin:end], high[begin:end])
-        moved = (away * drift).astype(np.int64)
-        slack = (np.abs(away) * tolerance).astype(np.int64)
-        least, greatest, most = agreed(low[begin:end] - moved - slack, high[begin:end] - moved + slack, (end - begin) // 10)
-        if most >= MIN_AGREEING and 2 * most > end - begin and least > -OPEN // 2 and greatest < OPEN // 2:
+        narrowest = lasted = 0
+        for k in range(begin, end):
+            narrowest += narrow[k]
+            lasted += outlasting[k]
+        clean = 2 * lasted <= narrowest // 10
+        used = against = open_lows = open_highs = late_lows = late_highs = 0
+        for k in range(begin, end):
+            if narrow[k] if clean else drawn[k]:
+                used += 1
+                against += low[k] > 0 or high[k] < 0
+                open_lows += low[k] <= -OPEN // 2
+                open_highs += high[k] >= OPEN // 2
+                late_lows += late[k] and not backward[k]
+                late_highs += late[k] and backward[k]
+        spare_low, spare_high = used // 10 + 2 * late_lows, used // 10 + 2 * late_highs
+        if used < MIN_AGREEING:
+            told, least, greatest, most = False, 0, 0, 0
+        elif brief and not against:
+            told, least, greatest, most = used - open_lows > spare_low and used - open_highs > spare_high, 0, 0, used
+        else:
+            middle = minute * MINUTE_NS + MINUTE_NS // 2
+            j = 0
+            for k in range(begin, end):
+                if narrow[k] if clean else drawn[k]:
+                    away[j], lows[j], highs[j] = at[k] - middle, low[k], high[k]
+                    j += 1
+            drift, tolerance = 0.0, MAX_DRIFT
+            if used >= 2 * MIN_AGREEING:
+                drift, tolerance = _drift(away[:used], lows[:used], highs[:used])
+            if not against or not clean:  # what a few late ends look like is no drift
+                drift, tolerance = 0.0, tolerance + abs(drift)
+            for j in range(used):
+                moved, slack = int(away[j] * drift), int(abs(away[j]) * tolerance)
+                lows[j] -= moved + slack
+                highs[j] += slack - moved
+            least, greatest, most = agreed(lows[:used], highs[:used], spare_low, spare_high)
+            told = 2 * most > used and least > -OPEN // 2 and greatest < OPEN // 2
+        if told and most >= MIN_AGREEING:
             out_pair[out], out_minute[out], out_low[out], out_high[out], out_agree[out] = p, minute, least, greatest, most
             out += 1
         while i < n and pair[i] == p and at[i] // MINUTE_NS == minute:
@@ -259,7 +296,7 @@ def _hear_neighbours(first_row, rows, head, after, a, b, low, high, agree, out, 
             samples += agree[e]
             pairs += 1
             k = after[k]
-        lowest, highest, most = agreed(lows, highs, 0)
+        lowest, highest, most = agreed(lows, highs, 0, 0)
         out[row, 5], out[row, 6] = samples, 2 * most <= pairs
         if out[row, 2] != h and 2 * most > pairs:
             out[row, 3], out[row, 4] = lowest, highest

@@ -24,6 +24,9 @@ _OPEN_ENDED = [raw.KINDS.index("unspecified"), raw.KINDS.index("internal")]
 TOLERANCE_NS = 2_000
 """A child is outside its parent beyond this: what cutting both start and duration to whole microseconds can add up to."""
 
+CLOCKS_TOLERANCE_NS = 100_000
+"""The same for a start on another host: corrected clocks are known to about this (docs/journal/2026-11-clocks.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -109,8 +112,8 @@ def measure(a: Assembled, clock: ClockModel | None = None) -> Measured:
         hashing.texts(operations),
     )
 
-    before, after = _outside_parent(parent, kind, service, start, end, roots[trace])
     other_host = (parent != tree.NONE) & (host != host[parent])
+    before, after = _outside_parent(parent, kind, start, end, roots[trace], other_host)
     quality = a.quality[order]
     quality |= np.where(before, bit(Reason.STARTS_BEFORE_PARENT), 0) | np.where(after, bit(Reason.OUTLIVES_PARENT), 0)
     quality |= np.where(offset[order] != 0, bit(Reason.CLOCK_CORRECTED), 0)
@@ -172,14 +175,16 @@ def _in_adjusted_order(a: Assembled, offset: Ints) -> tuple[Ints, Ints, Ints]:
     return order[np.repeat(a.offsets[by_start] - offsets[:-1], lengths) + np.arange(len(order))], offsets, by_start
 
 
-def _outside_parent(parent: Ints, kind: Codes, service: Codes, start: Ints, end: Ints, root: Ints) -> tuple[Flags, Flags]:
-    """Children that start before their parent, and children that end after it although it waited for them.
+def _outside_parent(parent: Ints, kind: Codes, start: Ints, end: Ints, root: Ints, other_host: Flags) -> tuple[Flags, Flags]:
+    """Children that start before their parent, and children that mostly lie after it although it waited for them.
 
+    A server may finish its book-keeping after it has answered, so only one is at fault whose greater half comes late.
     Nobody waits for a message (producer, consumer), for a child that starts after its parent's end, or for one of
     unspecified or internal kind that goes on after the root: such children are asynchronous, and no fault is found.
     """
     has = parent != tree.NONE
-    before = has & (start < start[parent] - TOLERANCE_NS)
-    after = has & (end > end[parent] + TOLERANCE_NS) & (start < end[parent])
+    before = has & (start < start[parent] - np.where(other_host, CLOCKS_TOLERANCE_NS, TOLERANCE_NS))
+    late = end - end[parent]
+    after = has & (late > TOLERANCE_NS) & (late > (end - start) - late) & (start < end[parent])
     after &= ~np.isin(kind, _SENDING) & ~(np.isin(kind, _OPEN_ENDED) & (end > end[root]))
     return before, after

@@ -42,10 +42,10 @@ def masks(lists: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def lists(masks: npt.NDArray[np.int64]) -> pa.Array:
-    """The reasons in each mask as list<string>, in the order of Reason."""
+    """The reasons in each mask as list<string>, sorted by name."""
     marked = np.flatnonzero(masks)
     distinct, codes = np.unique(masks[marked], return_inverse=True)
-    texts = [[str(r) for r in _REASONS if int(mask) & _BITS[r]] for mask in distinct]
+    texts = [sorted(str(r) for r in _REASONS if int(mask) & _BITS[r]) for mask in distinct]
     offsets = np.zeros(len(masks) + 1, np.int32)
     offsets[marked + 1] = np.array([len(t) for t in texts], np.int32)[codes]
     return pa.ListArray.from_arrays(np.cumsum(offsets, dtype=np.int32), pa.array(texts, _LISTS).take(pa.array(codes)).flatten())

@@ -61,11 +61,11 @@ class Draft:
             seen = _seen(assembled)
             around = hours_of(assembled) if hours is None else hours
             stored = evidence_of(self._lake, around, without=self._replaced.union(replaced))
-            model = solve(merge([*stored, *self._evidence, seen]))
+            model = solve(pa.concat_tables([*stored, *self._evidence, seen]))
             tables = part.tables(assembled, pa.concat_tables(annotations), model)
             # Nothing is drafted before here: spans that cannot be curated leave the draft as it was.
             self._evidence.append(seen)
-            self._write(assembled, tables, model)
+            self._write(assembled, seen, tables, model)
         for table, files in old.items():
             if files:
                 self.intent.table(table).delete.extend(files)

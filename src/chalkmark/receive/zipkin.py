@@ -3,6 +3,9 @@
 What a Zipkin span may leave out is defined here: without `timestamp` the earliest annotation is the start (0 where
 there is none, which is marked as TIME_IMPLAUSIBLE); without `duration` the last annotation is the end, at least the
 start. `shared` spans keep their identifier; curation separates the two halves.
+
+OpenTelemetry's exporters write the attributes of resource and scope among the tags, as Zipkin has no place for them
+(https://opentelemetry.io/docs/specs/otel/trace/sdk_exporters/zipkin/). By their names they are told apart again.
 """
 
 from __future__ import annotations
@@ -28,6 +31,32 @@ from chalkmark.tables.quality import Reason
 
 _US = 1000
 
+_OF_RESOURCE = (
+    "cloud.",
+    "container.",
+    "deployment.",
+    "faas.instance",
+    "faas.max_memory",
+    "faas.name",
+    "faas.version",
+    "host.",
+    "k8s.",
+    "os.",
+    "process.",
+    "service.instance.",
+    "service.name",
+    "service.version",
+    "telemetry.sdk.",
+)
+"""How names of resource attributes begin in OpenTelemetry's conventions; `service.peer.name`, `faas.trigger` are a span's."""
+_SCOPE = {
+    "otel.scope.name": "name",
+    "otel.scope.version": "version",
+    "otel.library.name": "name",
+    "otel.library.version": "version",
+}
+"""The scope's tags; those of the library are their old names, sent beside them."""
+
 
 def decode(body: bytes, source: str, received_ns: int) -> Received:
     """One list of spans. Raises ChalkmarkError where the body is no such document; see `read`."""
@@ -45,8 +74,9 @@ def read(document: Any, rows: SpanRows) -> None:
 
 def _span(rows: SpanRows, span: dict[str, Any]) -> None:
     local = table(span.get("localEndpoint"), "localEndpoint")
-    sender = rows.sender(_resource(local))
-    tags = table(span.get("tags"), "tags")
+    tags = dict(table(span.get("tags"), "tags"))
+    scope = _scope(tags)
+    sender = rows.sender(_resource(local, tags), scope)
     events = _events(rows, span.get("annotations"))
     times = [at for _, _, _, at in events if at is not None]
     timestamp, duration = span.get("timestamp"), span.get("duration")
@@ -74,14 +104,27 @@ def _span(rows: SpanRows, span: dict[str, Any]) -> None:
     )
 
 
-def _resource(local: dict[str, Any]) -> dict[str, Value]:
+def _scope(tags: dict[str, Any]) -> dict[str, str]:
+    """Takes the scope's fields out of the tags."""
+    scope: dict[str, str] = {}
+    for tag, field in _SCOPE.items():
+        if isinstance(tags.get(tag), str):
+            said = tags.pop(tag)
+            scope[field] = scope.get(field) or said
+    return {field: said for field, said in scope.items() if said}
+
+
+def _resource(local: dict[str, Any], tags: dict[str, Any]) -> dict[str, Value]:
+    """Takes the resource's attributes out of the tags; the endpoint has the last word on what both say."""
+    told = [name for name in tags if name.startswith(_OF_RESOURCE)]
     fields = {"service.name": local.get("serviceName"), "host.ip": local.get("ipv4") or local.get("ipv6")}
-    return {name: text(value, f"localEndpoint {name}") for name, value in fields.items() if value}
+    said: dict[str, Value] = {name: text(value, f"localEndpoint {name}") for name, value in fields.items() if value}
+    return said | {name: tags.pop(name) for name in told if said.get(name, tags[name]) == tags[name]}
 
 
 def _attributes(span: dict[str, Any], tags: dict[str, Any], local: dict[str, Any]) -> dict[str, Value]:
     remote = table(span.get("remoteEndpoint"), "remoteEndpoint")
-    attributes: dict[str, Value] = dict(tags)
+    attributes: dict[str, Value] = tags
     for key, value in (
         ("peer.service", text(remote.get("serviceName"), "remoteEndpoint.serviceName")),
         ("network.peer.address", text(remote.get("ipv4") or remote.get("ipv6"), "remoteEndpoint.ipv4")),

@@ -65,7 +65,8 @@ class Received:
     @property
     def rejected(self) -> int:
         """Number of spans refused."""
-        return int(pc.sum(self.rejections["spans"]).as_py() or 0)
+        # Asked for every request, and nearly none has any: Arrow takes 40 us to sum nothing.
+        return int(pc.sum(self.rejections["spans"]).as_py()) if self.rejections.num_rows else 0
 
     @classmethod
     def nothing(cls) -> Received:

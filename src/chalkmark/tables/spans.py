@@ -59,7 +59,11 @@ SPANS = TableSpec(
         Column("source", pa.string(), "How it came in: `otlp-grpc`, `otlp-http`, `zipkin-http`, or `file:<format>`."),
         Column("flags", pa.int32(), "W3C trace flags as sent; bit 8 and 9 tell whether the parent is remote."),
         Column("trace_state", pa.string(), "W3C tracestate, where one was sent.", nullable=True),
-        Column("quality", pa.list_(pa.string()), "Reasons why this row is not as it should be; empty for a good span."),
+        Column(
+            "quality",
+            pa.list_(pa.string()),
+            "Reasons why this row is not as it should be, sorted by name; empty for a good span.",
+        ),
         Column("weight", pa.float64(), "How many spans this one stands for: 1 / sampling probability; 1 where unknown."),
         Column("shape_id", pa.int64(), "Structure of the span's trace; joins `shapes`."),
         Column("path_id", pa.int64(), "Path of the call that the span belongs to; joins `call_paths`."),

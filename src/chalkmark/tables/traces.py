@@ -22,7 +22,9 @@ TRACES = TableSpec(
         Column("critical_services", pa.list_(pa.string()), "Services on the critical path, the most responsible first."),
         Column("shape_id", pa.int64(), "Structure of the trace; joins `shapes`."),
         Column("complete", pa.bool_(), "True where there is one root and every parent that was named arrived."),
-        Column("quality", pa.list_(pa.string()), "Every reason found in the trace, sorted, once; empty for a good trace."),
+        Column(
+            "quality", pa.list_(pa.string()), "Every reason found in the trace, once, sorted by name; empty for a good trace."
+        ),
         Column("weight", pa.float64(), "How many traces this one stands for: 1 / sampling probability."),
         Column("ts", TIMESTAMP, "When the trace began.", "us, UTC"),
     ),
