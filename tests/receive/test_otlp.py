@@ -21,7 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from chalkmark.receive.otlp import decode
+from chalkmark.receive import otlp, otlp_walk
+from chalkmark.receive.otlp import decode, decode_together
 from chalkmark.receive.otlp_value import MAX_DEPTH
 from chalkmark.tables.landing import REJECTION_BATCH, SPAN_BATCH, Received
 from chalkmark.tables.quality import Reason
@@ -340,6 +341,25 @@ def test_whatever_protobuf_accepts_gives_the_same_rows(
     assert reasons(received) == refused
 
 
+@settings(many, max_examples=100)
+@given(st.lists(st.tuples(requests(), st.integers(0), st.integers(-1, 255)), min_size=1, max_size=4))
+def test_together_each_request_becomes_what_it_becomes_alone(sent: list[tuple[ExportTraceServiceRequest, int, int]]) -> None:
+    bodies = []
+    for request_, place, byte in sent:
+        body = bytearray(request_.SerializeToString())
+        if body and byte >= 0:
+            body[place % len(body)] = byte
+        bodies.append(bytes(body))
+    whole, parts = decode_together(bodies, "otlp-grpc", NOW)
+    for batch in (whole.spans, whole.rejections):
+        batch.validate(full=True)
+    alone = [decode(body, "otlp-grpc", NOW) for body in bodies]
+    assert [got(part) for part in parts] == [got(one) for one in alone]
+    assert [part.rejections.to_pylist() for part in parts] == [one.rejections.to_pylist() for one in alone]
+    assert got(whole) == [row for one in alone for row in got(one)]
+    assert whole.rejections.to_pylist() == [row for one in alone for row in one.rejections.to_pylist()]
+
+
 # --- chosen cases -----------------------------------------------------------------------------------------------------
 
 
@@ -518,6 +538,46 @@ def test_nothing_is_something_too() -> None:
     assert (received.spans.num_rows, received.rejected) == (0, 0)
 
 
+def test_request_that_is_not_of_the_format_costs_its_neighbours_nothing() -> None:
+    good, garbage = one_span(name="good").SerializeToString(), b"\x0a\x7fgarbage"
+    refused = one_span(trace_id=b"").SerializeToString()
+    whole, parts = decode_together([good, garbage, refused, good], "otlp-grpc", NOW)
+    assert [part.spans.num_rows for part in parts] == [1, 0, 0, 1]
+    assert [reasons(part) for part in parts] == [{}, {Reason.REQUEST_UNDECODABLE: 1}, {Reason.TRACE_ID_MISSING: 1}, {}]
+    assert (whole.spans.num_rows, whole.rejected) == (2, 2)
+    # Places are those in the sender's own request.
+    assert parts[1].rejections.to_pylist() == read(garbage).rejections.to_pylist()
+    assert parts[2].rejections.to_pylist() == read(refused).rejections.to_pylist()
+
+
+def test_frames_are_counted_by_request() -> None:
+    frames = framed(1, b"") * 60_000
+    _, parts = decode_together([frames, frames], "otlp-grpc", NOW)
+    assert [part.rejected for part in parts] == [0, 0]
+
+
+def test_a_sender_of_many_requests_is_written_once() -> None:
+    whole, _ = decode_together([one_span().SerializeToString()] * 5, "otlp-grpc", NOW)
+    assert len(whole.spans["sender"].dictionary) == 1
+
+
+def test_later_requests_leave_earlier_ones_as_they_are() -> None:
+    first = read(full_request())
+    rows = got(first)
+    for name in ("other", "x" * 5_000):
+        read(one_span(name=name, trace_id=b"u" * 16, links=[Span.Link(trace_state=name)]).SerializeToString())
+    assert got(first) == rows
+
+
+def test_requests_that_are_too_large_together_are_to_be_decoded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = one_span().SerializeToString()
+    monkeypatch.setattr(otlp_walk, "MAX_REQUEST_BYTES", len(body))
+    with pytest.raises(ValueError, match="decoded together"):
+        decode_together([body, body], "otlp-grpc", NOW)
+    assert read(body).spans.num_rows == 1
+    assert reasons(read(body + body)) == {Reason.REQUEST_UNDECODABLE: 1}
+
+
 # --- hostile bytes ----------------------------------------------------------------------------------------------------
 
 
@@ -554,6 +614,10 @@ def attack() -> int:
         received = read(body)
         assert received.spans.num_rows <= 1
         assert received.rejected <= len(body)
+    neighbour = one_span(name="neighbour").SerializeToString()
+    for i in range(0, len(bodies), 50):
+        _, parts = decode_together([part for body in bodies[i : i + 50] for part in (body, neighbour)], "otlp-grpc", NOW)
+        assert {tuple(part.spans["operation"].to_pylist()) for part in parts[1::2]} == {("neighbour",)}
     return len(bodies)
 
 
@@ -569,11 +633,18 @@ def test_random_bytes_do_no_harm(body: bytes) -> None:
 
 def test_no_read_and_no_write_is_out_of_bounds(tmp_path: Path) -> None:
     """The same attack with Numba's bounds checks compiled in: an index outside its array raises IndexError."""
-    script = "import test_otlp; test_otlp.attack(); test_otlp.check_rooms()"
+    script = "import test_otlp; test_otlp.begin_without_room(); test_otlp.attack(); test_otlp.check_rooms()"
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def begin_without_room() -> None:
+    """Lets every walk begin with tables of one row, so that all room it uses is room it has made itself."""
+    usual = otlp_walk.new_tables()
+    otlp_walk.new_tables = lambda: (*(table[:1].copy() for table in usual[:-1]), usual[-1][:16].copy())
+    otlp.KEPT_TABLE_BYTES = 0
 
 
 def check_rooms() -> None:
@@ -592,3 +663,7 @@ def check_rooms() -> None:
         assert received.spans.num_rows == 1
         received = read(framed(1, framed(2, framed(2, spans_of(one_span(name="n")) + greedy) * 3)))
         assert received.spans.num_rows == 3
+    # Spans of many sizes one after another, so that tables fill up at every distance from their end.
+    for unit in (framed(9, b""), framed(11, b""), empty_link, framed(9, framed(2, framed(6, empty_entry * 9)))):
+        few = b"".join(framed(2, spans_of(one_span(name="")) + unit * (i * 37 % 101)) for i in range(400))
+        assert read(framed(1, framed(2, few))).spans.num_rows == 400

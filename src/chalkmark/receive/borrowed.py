@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from numba import njit
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
@@ -35,6 +36,24 @@ def _pointer(_context: Any, array: Any) -> Any:
 
     return types.CPointer(array.dtype)(array), build  # type: ignore[attr-defined]
 
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy(_context: Any, out: Any, at: Any, source: Any, start: Any, size: Any) -> Any:
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        out, at, source, start, size = arguments
+        cgutils.raw_memcpy(builder, builder.gep(out, [at]), builder.gep(source, [start]), size, 1)
+
+    return types.void(out, types.int64, source, types.int64, types.int64), build
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _checked_copy(out: Any, at: Int, source: Any, start: Int, size: Int) -> None:
+    for i in range(size):
+        out[at + i] = source[start + i]
+
+
+copy = _checked_copy if config.BOUNDSCHECK else _copy
+"""Copies `size` bytes between what `pointer` gave: from `source` at `start` to `out` at `at`."""
 
 pointer = uncounted if config.BOUNDSCHECK else _pointer
 """The items of a one-dimensional array, to be read and written by index, and nothing else.

@@ -48,7 +48,7 @@ class _Traces:
 
     async def export(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         try:
-            received = await self._intake.take(otlp.decode, request, SOURCE)
+            received = await self._intake.take_together(otlp.decode_together, request, SOURCE)
         except OverloadedError as error:
             await _refuse_for_now(context, error)
         except UndecodableError as error:

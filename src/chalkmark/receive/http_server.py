@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import grpc
 import orjson
@@ -25,7 +26,7 @@ from starlette.routing import Route
 
 from chalkmark.errors import ChalkmarkError, OverloadedError
 from chalkmark.receive import otlp, otlp_json, zipkin
-from chalkmark.receive.intake import Decoder, Intake, UndecodableError, refusals
+from chalkmark.receive.intake import Intake, UndecodableError, refusals
 from chalkmark.tables.landing import Received
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -33,7 +34,7 @@ OTLP_SOURCE, ZIPKIN_SOURCE = "otlp-http", "zipkin-http"
 TRACES_PATH, ZIPKIN_PATH, READY_PATH = "/v1/traces", "/api/v2/spans", "/healthz"
 
 _LOG = logging.getLogger(__name__)
-_OTLP_DECODERS: dict[str, Decoder] = {PROTOBUF: otlp.decode, JSON: otlp_json.decode}
+_Take: TypeAlias = Callable[[bytes, str], Awaitable[Received]]
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -68,16 +69,20 @@ class _Receivers:
     """The handlers of the two formats."""
 
     def __init__(self, intake: Intake, max_request_bytes: int) -> None:
-        self._intake = intake
+        self._take_otlp: dict[str, _Take] = {
+            PROTOBUF: partial(intake.take_together, otlp.decode_together),
+            JSON: partial(intake.take, otlp_json.decode),
+        }
+        self._take_zipkin: _Take = partial(intake.take, zipkin.decode)
         self._max_request_bytes = max_request_bytes
 
     async def otlp(self, request: Request) -> Response:
         """An ExportTraceServiceRequest; the answer is in the encoding of the request."""
         encoding = _content_type(request)
-        if encoding not in _OTLP_DECODERS:
+        if encoding not in self._take_otlp:
             return PlainTextResponse(f"Content-Type has to be {PROTOBUF} or {JSON}, not {encoding or 'empty'}.\n", 415)
         try:
-            received = await self._take(request, _OTLP_DECODERS[encoding], OTLP_SOURCE)
+            received = await self._receive(request, self._take_otlp[encoding], OTLP_SOURCE)
         except HttpError as error:
             return _otlp_error(encoding, error)
         return _otlp_success(encoding, received)
@@ -88,17 +93,17 @@ class _Receivers:
         if encoding != JSON:
             return PlainTextResponse(f"Content-Type has to be {JSON}, not {encoding or 'empty'}.\n", 415)
         try:
-            received = await self._take(request, zipkin.decode, ZIPKIN_SOURCE)
+            received = await self._receive(request, self._take_zipkin, ZIPKIN_SOURCE)
         except HttpError as error:
             return PlainTextResponse(f"{error}\n", error.status, error.headers)
         # Zipkin knows no partial success: the refused spans are counted, and who looks at the answer is told.
         return PlainTextResponse(f"refused: {refusals(received)}\n" if received.rejected else "", 202)
 
-    async def _take(self, request: Request, decode: Decoder, source: str) -> Received:
+    async def _receive(self, request: Request, take: _Take, source: str) -> Received:
         """Raises HttpError for everything that goes wrong."""
         body = await _body(request, self._max_request_bytes)
         try:
-            return await self._intake.take(decode, body, source)
+            return await take(body, source)
         except OverloadedError as error:
             raise HttpError(429, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))}) from error
         except UndecodableError as error:

@@ -6,7 +6,9 @@ threads. Columns are gathered from what the walk found; nothing is made into a P
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chalkmark.receive import otlp_walk as w
+from chalkmark.receive.otlp_columns import SpanColumns, span_columns
 from chalkmark.receive.otlp_sender import OtlpSender, read_sender
 from chalkmark.receive.otlp_value import TOO_DEEP, UTF8_BROKEN
 from chalkmark.receive.protobuf_wire import FAULTS
@@ -45,51 +48,89 @@ _ID_CAUSES = {
     w.SPAN_ID_MISSING: (Reason.SPAN_ID_MISSING, "span_id is missing or all zeros"),
     w.SPAN_ID_MALFORMED: (Reason.SPAN_ID_MALFORMED, "span_id is not 8 bytes"),
 }
+KEPT_TABLE_BYTES = 32 << 20
+"""What a thread keeps at most from one walk for the next: enough for groups of 2 MiB, not for one enormous request."""
+_THREAD = threading.local()
 _NOTHING = Received.nothing()
 _EMPTY = np.frombuffer(b"\0", np.uint8)
-_MADE = np.empty((1, 1), np.uint8)
+_NO_ANNOTATIONS = pa.array([], ANNOTATION)
 _ANNOTATIONS, _QUALITY = SPAN_BATCH.field("annotations").type, SPAN_BATCH.field("quality").type
 _FRAME_FAULTS = FAULTS | {w.TOO_MANY_FRAMES: f"more than {w.MAX_FRAMES:,} resources and scopes in one request"}
 
 
 def decode(body: Any, source: str, received_ns: int) -> Received:
-    """Decodes one request, given as bytes or another buffer.
+    """Decodes one request, given as bytes or another buffer; for the rules see `decode_together`."""
+    whole, _ = decode_together([body], source, received_ns)
+    return whole
+
+
+def decode_together(bodies: Sequence[Any], source: str, received_ns: int) -> tuple[Received, list[Received]]:
+    """Decodes requests, at least one, each given as bytes or another buffer, into one batch; says also what each became.
 
     Spans that are broken or cannot be identified are refused alone. A fault in a frame (the request, ResourceSpans,
-    ScopeSpans) costs what follows in that frame and is one rejection, REQUEST_UNDECODABLE. A broken Resource or scope
-    counts as empty. `dropped_*_count` and schema URLs are not kept. Nothing raises, whatever the bytes.
+    ScopeSpans) costs what follows in that frame and is one rejection, REQUEST_UNDECODABLE; other requests lose nothing.
+    A broken Resource or scope counts as empty. `dropped_*_count` and schema URLs are not kept. Nothing raises, whatever
+    the bytes, but requests that together have more than MAX_REQUEST_BYTES are a ValueError: decode them one by one.
+
+    A batch of 500 spans costs as much to set up as to fill: busy receivers decode several requests at once.
     """
-    wire = np.frombuffer(body, np.uint8) if memoryview(body).nbytes else _EMPTY[:0]
-    if len(wire) > w.MAX_REQUEST_BYTES:
-        rejections = Rejections(source, received_ns)
-        example = f"the request has {len(wire):,} bytes; {w.MAX_REQUEST_BYTES:,} are the most that is read"
-        rejections.add("", "", Reason.REQUEST_UNDECODABLE, example)
-        return Received(_NOTHING.spans, rejections.finish())
+    ends = np.cumsum([memoryview(body).nbytes for body in bodies], dtype=np.int64)
+    if ends[-1] > w.MAX_REQUEST_BYTES:
+        if len(bodies) > 1:
+            raise ValueError(
+                f"{len(bodies)} requests of {ends[-1]:,} bytes; {w.MAX_REQUEST_BYTES:,} are decoded together at most"
+            )
+        nothing = _too_large(int(ends[-1]), source, received_ns)
+        return nothing, [nothing]
+    joined = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+    wire = np.frombuffer(joined, np.uint8) if ends[-1] else _EMPTY[:0]
     wire.flags.writeable = False  # one compiled version for every kind of buffer
-    found = w.Walked(*w.walk(wire))
+    found = _walk(wire, ends)
     counts = found.senders[: found.sender_count]
-    used, refused = np.flatnonzero(counts[:, w.KEPT]), np.flatnonzero(counts[:, w.COUNTS : w.PLACES].any(axis=1))
-    senders = _senders(wire, found, sorted({*used.tolist(), *refused.tolist()}))
-    spans, rejected = _NOTHING.spans, _NOTHING.rejections
-    if found.span_count:
-        spans = _batch(wire, found, senders, used, source, received_ns)
-    if len(refused) or found.broken.any():
-        rejections = Rejections(source, received_ns)
-        for i in refused.tolist():
-            _reject_spans(rejections, found.senders[i], senders[i])
-        for code in np.flatnonzero(found.broken[:, 0]).tolist():
-            count, place = found.broken[code].tolist()
-            rejections.add("", "", Reason.REQUEST_UNDECODABLE, f"byte {place}: {_FRAME_FAULTS[-code]}", count)
-        rejected = rejections.finish()
-    return Received(spans, rejected)
+    kept = counts[:, w.KEPT] > 0
+    refused = np.any(counts[:, w.COUNTS : w.PLACES], axis=1)
+    senders = _senders(wire, found, np.flatnonzero(kept | refused).tolist())
+    spans = _batch(wire, found, senders, np.flatnonzero(kept), source, received_ns) if found.span_count else _NOTHING.spans
+    rejections = [_NOTHING.rejections] * len(bodies)
+    with_faults = np.any(found.broken[:, :, 0], axis=1)
+    with_faults[np.searchsorted(found.requests[:, w.LAST_SENDER], np.flatnonzero(refused), side="right")] = True
+    for i in np.flatnonzero(with_faults).tolist():
+        rejections[i] = _rejections(found, i, refused, senders, source, received_ns)
+    if len(bodies) == 1:
+        whole = Received(spans, rejections[0])
+        return whole, [whole]
+    faults = [rejections[i] for i in np.flatnonzero(with_faults).tolist()]
+    stops = found.requests[:, w.LAST_SPAN].tolist()
+    starts = [0, *stops[:-1]]
+    parts = [
+        Received(spans.slice(start, stop - start), rejected)
+        for start, stop, rejected in zip(starts, stops, rejections, strict=True)
+    ]
+    return Received(spans, pa.concat_batches(faults) if faults else _NOTHING.rejections), parts
+
+
+def _walk(wire: Array, ends: Array) -> w.Walked:
+    """Walks with the tables that this thread's last walk left, as new memory costs about as much as the walk.
+
+    What is made of the tables has to be copied from them.
+    """
+    tables = getattr(_THREAD, "tables", None) or w.new_tables()
+    _THREAD.tables = None  # a walk that ends in an error has lost them
+    found = w.Walked(*w.walk(wire, ends, *tables))
+    tables = (found.ids, found.spans, found.attributes, found.annotations, found.made)
+    if sum(table.nbytes for table in tables) <= KEPT_TABLE_BYTES:
+        _THREAD.tables = tables
+    return found
 
 
 def compile_decoder() -> None:
     """Compiles what `decode` needs, or loads it where an earlier process left it, so that no request waits for that."""
     # A resource, a scope, and a span without identifiers, which is refused: the compiled code does not depend on what it reads.
     decode(bytes.fromhex("0a080a0012040a001200"), "", 0)
-    gather(_EMPTY, _MADE, np.zeros((0, 2), np.int64), 0, 0)
-    gather(_EMPTY, _MADE, np.zeros((0, 2), np.int32), 0, 0)
+    ids, spans, attributes, _, made = w.new_tables()
+    span_columns(ids, spans, 0, attributes, 0, 0)
+    gather(_EMPTY, made, spans, w.NAME, 0)
+    gather(_EMPTY, made, attributes, w.KEY, 0)
 
 
 def _senders(wire: Array, found: w.Walked, wanted: list[int]) -> dict[int, OtlpSender]:
@@ -100,6 +141,27 @@ def _senders(wire: Array, found: w.Walked, wanted: list[int]) -> dict[int, OtlpS
     joined = {owner: b"".join(parts) for owner, parts in pieces.items()}
     resources = found.senders[:, w.RESOURCE]
     return {i: read_sender(joined.get(int(resources[i]), b""), joined.get(-1 - i, b"")) for i in wanted}
+
+
+def _too_large(size: int, source: str, received_ns: int) -> Received:
+    rejections = Rejections(source, received_ns)
+    example = f"the request has {size:,} bytes; {w.MAX_REQUEST_BYTES:,} are the most that is read"
+    rejections.add("", "", Reason.REQUEST_UNDECODABLE, example)
+    return Received(_NOTHING.spans, rejections.finish())
+
+
+def _rejections(
+    found: w.Walked, request: int, refused: Array, senders: dict[int, OtlpSender], source: str, received_ns: int
+) -> pa.RecordBatch:
+    """What was refused of one request; `refused` tells which senders have refused spans."""
+    rejections = Rejections(source, received_ns)
+    first = int(found.requests[request - 1, w.LAST_SENDER]) if request else 0
+    for i in (first + np.flatnonzero(refused[first : found.requests[request, w.LAST_SENDER]])).tolist():
+        _reject_spans(rejections, found.senders[i], senders[i])
+    for code in np.flatnonzero(found.broken[request, :, 0]).tolist():
+        count, place = found.broken[request, code].tolist()
+        rejections.add("", "", Reason.REQUEST_UNDECODABLE, f"byte {place}: {_FRAME_FAULTS[-code]}", count)
+    return rejections.finish()
 
 
 def _reject_spans(rejections: Rejections, row: Array, sender: OtlpSender) -> None:
@@ -114,56 +176,58 @@ def _batch(
     wire: Array, found: w.Walked, senders: dict[int, OtlpSender], used: Array, source: str, received_ns: int
 ) -> pa.RecordBatch:
     n = found.span_count
-    spans = found.spans[:n]
+    latest = received_ns + w.DAY_NS
+    columns = SpanColumns(*span_columns(found.ids, found.spans, n, found.attributes, found.attribute_count, latest))
     names = _Texts(wire, found, found.spans, w.NAME, n)
     messages = _Texts(wire, found, found.spans, w.MESSAGE, n)
     states = _Texts(wire, found, found.spans, w.STATE, n)
     keys = _Texts(wire, found, found.attributes, w.KEY, found.attribute_count)
     values = _Texts(wire, found, found.attributes, w.VALUE, found.attribute_count)
-    notes = _Texts(wire, found, found.annotations, w.KEY, found.annotation_count)
-    remarks = _Texts(wire, found, found.annotations, w.VALUE, found.annotation_count)
-    attribute_ends, annotation_ends = _ends(spans[:, w.LAST_ATTRIBUTE]), _ends(spans[:, w.LAST_ANNOTATION])
-    start = spans[:, w.START].copy()
-
-    marks = spans[:, w.MARKS].copy()
-    marks[(start < w.Y2000_NS) | (start > received_ns + w.DAY_NS)] |= w.TIME_IMPLAUSIBLE
     for texts in (names, messages, states):
-        texts.mark(marks)
+        texts.mark(columns.marks)
     for texts in (keys, values):
-        texts.mark(marks, attribute_ends)
-    notes.mark(marks, annotation_ends)
-    findings = np.array([sum(_BITS[f] for f in senders[i].findings) for i in used.tolist()], np.int64)
-    codes = np.searchsorted(used, spans[:, w.SENDER]).astype(np.int32)
+        texts.mark(columns.marks, columns.attribute_offsets)
+    annotations = _annotations(wire, found, columns)
+    findings, codes, senders_texts = _sender_codes(senders, used, found.sender_count)
     if findings.any():
-        marks |= findings[codes]
-    found_marks = int(np.bitwise_or.reduce(marks))
-
+        np.bitwise_or(columns.marks, findings[columns.sender], out=columns.marks)
+    marks = int(np.bitwise_or.reduce(columns.marks))
     operations = names.array()
-    if found_marks & w.NAME_MISSING:
+    if marks & w.NAME_MISSING:
         operations = pa.array([text or UNKNOWN_OPERATION for text in operations.to_pylist()], pa.string())
-    parents = found.ids[:n, 24:]
-    letters = found.attributes[: found.attribute_count, w.LETTER].astype(np.uint8)
-    columns = [
-        _plain(found.ids[:n, :16], TRACE_ID),
-        _plain(found.ids[:n, 16:24], SPAN_ID),
-        _plain(parents, SPAN_ID, np.packbits(parents.any(axis=1), bitorder="little")),
+    arrays = [
+        _plain(columns.trace_ids, TRACE_ID),
+        _plain(columns.span_ids, SPAN_ID),
+        _plain(columns.parent_ids, SPAN_ID, columns.with_parent),
         operations,
-        _plain(spans[:, w.KIND].astype(np.int8), pa.int8()),
-        _plain(start, pa.int64()),
-        _plain(spans[:, w.END], pa.int64()),
-        _plain(spans[:, w.STATUS].astype(np.int8), pa.int8()),
+        _plain(columns.kind, pa.int8()),
+        _plain(columns.start, pa.int64()),
+        _plain(columns.end, pa.int64()),
+        _plain(columns.status, pa.int8()),
         messages.array(null_where_empty=True),
-        _plain(spans[:, w.FLAGS].astype(np.int32), pa.int32()),  # the bits of an unsigned number
+        _plain(columns.flags, pa.int32()),
         states.array(null_where_empty=True),
-        _map(attribute_ends, keys.array(), values.array()),
-        pa.StringArray.from_buffers(n, pa.py_buffer(attribute_ends), pa.py_buffer(letters)),
-        _annotations(found, annotation_ends, notes.array(), remarks.array()),
-        _coded(codes, [senders[i].text for i in used.tolist()]),
+        _map(columns.attribute_offsets, keys.array(), values.array()),
+        pa.StringArray.from_buffers(n, pa.py_buffer(columns.attribute_offsets), pa.py_buffer(columns.letters)),
+        annotations,
+        _coded(codes[columns.sender], senders_texts),
         _coded(np.zeros(n, np.int32), [source]),
-        _quality(marks, found_marks),
+        _quality(columns.marks, marks),
         _plain(np.full(n, received_ns, np.int64), pa.int64()),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SPAN_BATCH)
+    return pa.RecordBatch.from_arrays(arrays, schema=SPAN_BATCH)
+
+
+def _sender_codes(senders: dict[int, OtlpSender], used: Array, count: int) -> tuple[Array, Array, list[str]]:
+    """By sender the marks it earns its spans and its code; the texts by code. The same few senders come again and again."""
+    marks, codes = np.zeros(count, np.int64), np.zeros(count, np.int32)
+    texts: dict[str, int] = {}
+    for i in used.tolist():
+        sender = senders[i]
+        codes[i] = texts.setdefault(sender.text, len(texts))
+        if sender.findings:
+            marks[i] = sum(_BITS[finding] for finding in sender.findings)
+    return marks, codes, list(texts)
 
 
 class _Texts:
@@ -190,21 +254,14 @@ class _Texts:
         return pa.StringArray.from_buffers(count, pa.py_buffer(self._offsets), pa.py_buffer(self._data), present)
 
 
-def _ends(lasts: Array) -> Array:
-    """Arrow's offsets of a list column."""
-    offsets = np.zeros(len(lasts) + 1, np.int32)
-    offsets[1:] = lasts
-    return offsets
-
-
 def _plain(values: Array, type_: pa.DataType, present: Array | None = None) -> pa.Array:
     """A column of fixed width; `present` is Arrow's bitmap of the rows that are not null."""
     valid = None if present is None else pa.py_buffer(present)
-    return pa.Array.from_buffers(type_, len(values), [valid, pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.Array.from_buffers(type_, len(values), [valid, pa.py_buffer(values)])
 
 
 def _coded(codes: Array, texts: list[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(_plain(codes, pa.int32()), pa.array(texts, pa.string()))
+    return pa.DictionaryArray.from_arrays(_plain(codes, pa.int32()), pa.array(texts, pa.string()), safe=False)
 
 
 def _map(ends: Array, keys: pa.Array, values: pa.Array) -> pa.MapArray:
@@ -212,13 +269,20 @@ def _map(ends: Array, keys: pa.Array, values: pa.Array) -> pa.MapArray:
     return pa.MapArray.from_buffers(TEXT_MAP, len(ends) - 1, [None, pa.py_buffer(ends)], children=[entries])
 
 
-def _annotations(found: w.Walked, ends: Array, keys: pa.Array, values: pa.Array) -> pa.ListArray:
-    rows = found.annotations[: found.annotation_count]
-    kinds = pa.array(["event", "link"]).take(pa.array(rows[:, w.IS_LINK].astype(np.int8)))
-    present = np.packbits(rows[:, w.IS_LINK] == 0, bitorder="little")  # links have no time
-    times = _plain(rows[:, w.AT_NS], pa.int64(), present)
-    entries = pa.StructArray.from_arrays([kinds, keys, values, times], fields=list(ANNOTATION))
-    return pa.ListArray.from_buffers(_ANNOTATIONS, len(ends) - 1, [None, pa.py_buffer(ends)], children=[entries])
+def _annotations(wire: Array, found: w.Walked, columns: SpanColumns) -> pa.ListArray:
+    """The annotations; marks the spans whose annotations' keys were broken."""
+    offsets, count = columns.annotation_offsets, found.annotation_count
+    entries = _NO_ANNOTATIONS
+    if count:  # most spans have none, and an empty column costs as much to build as a full one
+        keys = _Texts(wire, found, found.annotations, w.KEY, count)
+        keys.mark(columns.marks, offsets)
+        values = _Texts(wire, found, found.annotations, w.VALUE, count)
+        kinds = _Texts(wire, found, found.annotations, w.ANNOTATION_KIND, count)
+        rows = found.annotations[:count]
+        present = np.packbits(rows[:, w.ANNOTATION_KIND] == w.EVENT, bitorder="little")  # links have no time
+        times = _plain(rows[:, w.AT_NS].copy(), pa.int64(), present)
+        entries = pa.StructArray.from_arrays([kinds.array(), keys.array(), values.array(), times], fields=list(ANNOTATION))
+    return pa.ListArray.from_buffers(_ANNOTATIONS, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=[entries])
 
 
 def _quality(marks: Array, found: int) -> pa.ListArray:

@@ -32,6 +32,8 @@ from chalkmark.receive.otlp_value import (
     write_container,
     write_scalar,
 )
+from chalkmark.receive.otlp_value import KEY as KEY_TAG
+from chalkmark.receive.otlp_value import VALUE as VALUE_TAG
 from chalkmark.receive.protobuf_wire import field, fixed32, fixed64, int32
 
 MAX_REQUEST_BYTES = 127 << 20
@@ -54,7 +56,9 @@ PARENT_MALFORMED, KIND_UNKNOWN, STATUS_UNKNOWN, NAME_MISSING, TIME_IMPLAUSIBLE =
 # Columns of `attributes`.
 KEY, KEY_SIZE, VALUE, VALUE_SIZE, LETTER, ATTRIBUTE_COLUMNS = range(6)
 # Columns of `annotations`, after the same four.
-IS_LINK, AT_NS, ANNOTATION_COLUMNS = 4, 5, 6
+ANNOTATION_KIND, ANNOTATION_KIND_SIZE, AT_NS, ANNOTATION_COLUMNS = range(4, 8)
+# Columns of `requests`: how many of the spans and senders come before its end.
+LAST_SPAN, LAST_SENDER, REQUEST_COLUMNS = range(3)
 # Columns of `senders`: its resource, how many of its spans are kept, then how many are not, and the first of them, by cause.
 RESOURCE, KEPT, COUNTS, PLACES, SENDER_COLUMNS = 0, 1, 2, 2 + CAUSES, 2 + 2 * CAUSES
 
@@ -62,7 +66,9 @@ Y2000_NS = 946_684_800 * 10**9
 DAY_NS = 86_400 * 10**9
 LATEST_NS = 2**63 - 1
 
-_LINK_KEY = b"link"
+_KINDS = b"eventlink"
+"""The kinds of annotations, with which `made` begins."""
+EVENT, EVENT_SIZE, LINK, LINK_SIZE = -1, 5, -6, 4
 
 
 class Walked(NamedTuple):
@@ -87,15 +93,30 @@ class Walked(NamedTuple):
     """int64[senders, SENDER_COLUMNS]: one row a ScopeSpans that holds a span."""
     pieces: np.ndarray
     """int64[pieces, 3]: whose, from, to. Parts of a Resource (of resource i) or a scope (of sender -1 - i), to be joined."""
+    requests: np.ndarray
+    """int64[requests, REQUEST_COLUMNS]."""
     broken: np.ndarray
-    """int64[CAUSES, 2]: broken frames by cause, and where the first one is."""
+    """int64[requests, CAUSES, 2]: broken frames by cause, and where in the request the first one is."""
+
+
+def new_tables() -> tuple[np.ndarray, ...]:
+    """`ids`, `spans`, `attributes`, `annotations` and `made` of `Walked` with room for some thousand spans, about 2 MiB."""
+    return (
+        np.empty((4096, 32), np.uint8),
+        np.empty((4096, SPAN_COLUMNS), np.int64),
+        np.empty((32768, ATTRIBUTE_COLUMNS), np.int32),
+        np.empty((1024, ANNOTATION_COLUMNS), np.int64),
+        np.empty((1 << 19, 1), np.uint8),
+    )
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _grown(array: Any, rows: Int) -> Any:
     """A copy of `array` with room for at least `rows` rows, and for as many again as it had."""
     copy = np.empty((max(rows, 2 * array.shape[0]), array.shape[1]), array.dtype)
-    copy[: array.shape[0]] = array
+    for i in range(array.shape[0]):  # loops, as assigning a slice compiles the text of an error that cannot happen: 2 s
+        for j in range(array.shape[1]):
+            copy[i, j] = array[i, j]
     return copy
 
 
@@ -116,9 +137,34 @@ def _any_set(wire: Any, p: Int, end: Int) -> bool:
     return False
 
 
+@njit(cache=True, nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
+def _plain_text(wire: Any, p: Int, end: Int) -> Int:
+    """Where the text of a KeyValue begins if it is like nearly all: a key, then a string to the end, each under 128 bytes.
+
+    0 if it is not. What `key_value` finds in a dozen steps is checked here by comparing four bytes.
+    """
+    if end - p < 6 or wire[p] != KEY_TAG or wire[p + 1] >= 128:
+        return np.int64(0)
+    value = p + 2 + np.int64(wire[p + 1])
+    left = end - value
+    if left < 4 or left > 129 or wire[value] != VALUE_TAG or wire[value + 2] != STRING_VALUE:
+        return np.int64(0)
+    if wire[value + 1] != left - 2 or wire[value + 3] != left - 4:
+        return np.int64(0)
+    return value + 4
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _read_attribute(wire: Any, p: Int, end: Int, attributes: Any, m: Int, made: Any, at: Int) -> tuple[Int, Int]:
     """Reads a KeyValue into row `m`; returns the position in `made` after its text, negative for a fault, and marks."""
+    text = _plain_text(wire, p, end)
+    if text:
+        attributes[m, KEY] = p + 2
+        attributes[m, KEY_SIZE] = text - 4 - (p + 2)
+        attributes[m, VALUE] = text
+        attributes[m, VALUE_SIZE] = end - text
+        attributes[m, LETTER] = 115  # s
+        return at, np.int64(0)
     key_start, key_stop, member, start, stop = key_value(wire, p, end)
     if stop < 0:
         return stop, np.int64(0)
@@ -164,7 +210,8 @@ def _read_event(wire: Any, p: Int, end: Int, annotations: Any, k: Int, made: Any
     annotations[k, KEY_SIZE] = 0
     annotations[k, VALUE] = -1 - begin
     annotations[k, VALUE_SIZE] = at - begin
-    annotations[k, IS_LINK] = 0
+    annotations[k, ANNOTATION_KIND] = EVENT
+    annotations[k, ANNOTATION_KIND_SIZE] = EVENT_SIZE
     annotations[k, AT_NS] = 0
     while p < end:
         tag, first, p = field(wire, p, end)
@@ -214,11 +261,10 @@ def _read_link(wire: Any, p: Int, end: Int, annotations: Any, k: Int, made: Any,
     if at < 0:
         return at, marks
     at = write_bytes(b"}", made, at)
-    annotations[k, KEY] = -1
-    annotations[k, KEY_SIZE] = len(_LINK_KEY)
+    annotations[k, KEY] = annotations[k, ANNOTATION_KIND] = LINK
+    annotations[k, KEY_SIZE] = annotations[k, ANNOTATION_KIND_SIZE] = LINK_SIZE
     annotations[k, VALUE] = -1 - begin
     annotations[k, VALUE_SIZE] = at - begin
-    annotations[k, IS_LINK] = 1
     annotations[k, AT_NS] = 0
     return at, marks | more
 
@@ -359,108 +405,113 @@ def _read_span(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def walk(request: Any) -> Any:
-    """Walks a whole request. Before each span there is made as much room as its size can need, so that nothing inside checks."""
-    wire = pointer(request)
-    request_end = len(request)
+def walk(joined: Any, ends: Any, ids: Any, spans: Any, attributes: Any, annotations: Any, made: Any) -> Any:
+    """Walks the requests that lie one after another in `joined` and end at `ends`; the other arguments are like `new_tables()`.
+
+    Before each span there is made as much room as its size can need, so that nothing inside checks: tables that are too
+    small are replaced by larger ones.
+    """
+    wire = pointer(joined)
     n = m = k = np.int64(0)
-    at = np.int64(len(_LINK_KEY))
+    at = np.int64(len(_KINDS))
     sender_count = resource_count = piece_count = np.int64(0)
-    ids = np.empty((request_end // 256 + 16, 32), np.uint8)
-    spans = np.empty((request_end // 256 + 16, SPAN_COLUMNS), np.int64)
-    attributes = np.empty((request_end // 32 + 1024, ATTRIBUTE_COLUMNS), np.int32)
-    annotations = np.empty((1024, ANNOTATION_COLUMNS), np.int64)
-    made = np.empty((request_end // 2 + 16384, 1), np.uint8)
     senders = np.zeros((16, SENDER_COLUMNS), np.int64)
     pieces = np.empty((16, 3), np.int64)
-    broken = np.zeros((CAUSES, 2), np.int64)
+    requests = np.empty((len(ends), REQUEST_COLUMNS), np.int64)
+    broken = np.zeros((len(ends), CAUSES, 2), np.int64)
     b_ids, b_spans, b_attributes, b_annotations, text = (
         uncounted(ids),
         uncounted(spans),
         uncounted(attributes),
         uncounted(annotations),
-        pointer(made.reshape(made.size)),
+        pointer(made[:, 0]),
     )
-    write_bytes(_LINK_KEY, text, np.int64(0))
+    write_bytes(_KINDS, text, np.int64(0))
 
     request_p: Int = np.int64(0)
-    while request_p < request_end:
-        place = request_p
-        tag, resource_p, request_p = field(wire, request_p, request_end)
-        if request_p < 0:
-            _count(broken, request_p, place)
-            break
-        if tag != (1 << 3 | 2):
-            continue
-        resource = resource_count
-        resource_count += 1
-        while True:
-            if piece_count + sender_count + resource_count > MAX_FRAMES:
-                _count(broken, np.int64(TOO_MANY_FRAMES), resource_p)
-                request_p = request_end
+    for request in range(len(ends)):
+        request_start, request_end = request_p, ends[request]
+        frames_before = piece_count + sender_count + resource_count
+        while request_p < request_end:
+            place = request_p
+            tag, resource_p, request_p = field(wire, request_p, request_end)
+            if request_p < 0:
+                _count(broken[request], request_p, place - request_start)
                 break
-            if resource_p >= request_p:
-                break
-            place = resource_p
-            tag, scope_p, resource_p = field(wire, resource_p, request_p)
-            if resource_p < 0:
-                _count(broken, resource_p, place)
-                break
-            if tag == (1 << 3 | 2):
-                if piece_count == len(pieces):
-                    pieces = _grown(pieces, piece_count)
-                pieces[piece_count, 0], pieces[piece_count, 1], pieces[piece_count, 2] = resource, scope_p, resource_p
-                piece_count += 1
-            if tag != (2 << 3 | 2):
+            if tag != (1 << 3 | 2):
                 continue
-            sender = sender_count
-            if sender == len(senders):
-                senders = _grown(senders, sender + 1)
-            senders[sender] = 0
-            senders[sender, RESOURCE] = resource
-            sender_count += 1
-            while scope_p < resource_p:
-                place = scope_p
-                tag, span_p, scope_p = field(wire, scope_p, resource_p)
-                if scope_p < 0:
-                    _count(broken, scope_p, place)
+            resource = resource_count
+            resource_count += 1
+            while True:
+                if piece_count + sender_count + resource_count - frames_before > MAX_FRAMES:
+                    _count(broken[request], np.int64(TOO_MANY_FRAMES), resource_p - request_start)
+                    request_p = request_end
+                    break
+                if resource_p >= request_p:
+                    break
+                place = resource_p
+                tag, scope_p, resource_p = field(wire, resource_p, request_p)
+                if resource_p < 0:
+                    _count(broken[request], resource_p, place - request_start)
                     break
                 if tag == (1 << 3 | 2):
                     if piece_count == len(pieces):
                         pieces = _grown(pieces, piece_count)
-                    pieces[piece_count, 0], pieces[piece_count, 1], pieces[piece_count, 2] = -1 - sender, span_p, scope_p
+                    pieces[piece_count, 0], pieces[piece_count, 1], pieces[piece_count, 2] = resource, scope_p, resource_p
                     piece_count += 1
                 if tag != (2 << 3 | 2):
                     continue
-                size = scope_p - span_p
-                if n == len(spans):
-                    spans = _grown(spans, n + 1)
-                    ids = _grown(ids, n + 1)
-                    b_spans, b_ids = uncounted(spans), uncounted(ids)
-                if m + size // 2 >= len(attributes):
-                    attributes = _grown(attributes, m + size // 2 + 1)
-                    b_attributes = uncounted(attributes)
-                if k + size // 2 >= len(annotations):
-                    annotations = _grown(annotations, k + size // 2 + 1)
-                    b_annotations = uncounted(annotations)
-                if at + ROOM * size >= len(made):
-                    made = _grown(made, at + ROOM * size + 1)
-                    text = pointer(made.reshape(made.size))
-                cause, next_m, next_k, next_at = _read_span(
-                    wire, span_p, scope_p, b_ids, b_spans, n, b_attributes, m, b_annotations, k, text, at
-                )
-                if cause < 0:
-                    if senders[sender, COUNTS - cause] == 0:
-                        senders[sender, PLACES - cause] = place
-                    senders[sender, COUNTS - cause] += 1
-                    continue
-                m, k, at = next_m, next_k, next_at
-                senders[sender, KEPT] += 1
-                spans[n, SENDER] = sender
-                spans[n, LAST_ATTRIBUTE] = m
-                spans[n, LAST_ANNOTATION] = k
-                n += 1
-    return n, m, k, sender_count, piece_count, ids, spans, attributes, annotations, made, senders, pieces, broken
+                sender = sender_count
+                if sender == len(senders):
+                    senders = _grown(senders, sender + 1)
+                for column in range(SENDER_COLUMNS):
+                    senders[sender, column] = 0
+                senders[sender, RESOURCE] = resource
+                sender_count += 1
+                while scope_p < resource_p:
+                    place = scope_p
+                    tag, span_p, scope_p = field(wire, scope_p, resource_p)
+                    if scope_p < 0:
+                        _count(broken[request], scope_p, place - request_start)
+                        break
+                    if tag == (1 << 3 | 2):
+                        if piece_count == len(pieces):
+                            pieces = _grown(pieces, piece_count)
+                        pieces[piece_count, 0], pieces[piece_count, 1], pieces[piece_count, 2] = -1 - sender, span_p, scope_p
+                        piece_count += 1
+                    if tag != (2 << 3 | 2):
+                        continue
+                    size = scope_p - span_p
+                    if n == len(spans):
+                        spans = _grown(spans, n + 1)
+                        ids = _grown(ids, n + 1)
+                        b_spans, b_ids = uncounted(spans), uncounted(ids)
+                    if m + size // 2 >= len(attributes):
+                        attributes = _grown(attributes, m + size // 2 + 1)
+                        b_attributes = uncounted(attributes)
+                    if k + size // 2 >= len(annotations):
+                        annotations = _grown(annotations, k + size // 2 + 1)
+                        b_annotations = uncounted(annotations)
+                    if at + ROOM * size >= len(made):
+                        made = _grown(made, at + ROOM * size + 1)
+                        text = pointer(made[:, 0])
+                    cause, next_m, next_k, next_at = _read_span(
+                        wire, span_p, scope_p, b_ids, b_spans, n, b_attributes, m, b_annotations, k, text, at
+                    )
+                    if cause < 0:
+                        if senders[sender, COUNTS - cause] == 0:
+                            senders[sender, PLACES - cause] = place - request_start
+                        senders[sender, COUNTS - cause] += 1
+                        continue
+                    m, k, at = next_m, next_k, next_at
+                    senders[sender, KEPT] += 1
+                    spans[n, SENDER] = sender
+                    spans[n, LAST_ATTRIBUTE] = m
+                    spans[n, LAST_ANNOTATION] = k
+                    n += 1
+        request_p = request_end
+        requests[request, LAST_SPAN], requests[request, LAST_SENDER] = n, sender_count
+    return n, m, k, sender_count, piece_count, ids, spans, attributes, annotations, made, senders, pieces, requests, broken
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -36,9 +36,9 @@ FAULTS = {
 MAX_TAG = 0xFFFF_FFFF
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def varint(wire: Any, p: Int, end: Int) -> tuple[Int, Int]:
-    """The number at `p` as 64 bits in two's complement, and the position after it."""
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _long_varint(wire: Any, p: Int, end: Int) -> tuple[Int, Int]:
+    """`varint` of any length."""
     value = np.int64(0)
     shift = np.int64(0)
     while p < end:
@@ -55,7 +55,16 @@ def varint(wire: Any, p: Int, end: Int) -> tuple[Int, Int]:
     return np.int64(0), TRUNCATED
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
+def varint(wire: Any, p: Int, end: Int) -> tuple[Int, Int]:
+    """The number at `p` as 64 bits in two's complement, and the position after it."""
+    if p < end and wire[p] < 128:
+        return np.int64(wire[p]), p + 1  # nearly all tags and sizes
+    value, p = _long_varint(wire, p, end)
+    return value, p
+
+
+@njit(cache=True, nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
 def field(wire: Any, p: Int, end: Int) -> tuple[Int, Int, Int]:
     """The field at `p`: its tag (number << 3 | wire type), and the extent of its payload, which ends where the next field begins.
 
@@ -88,7 +97,7 @@ def field(wire: Any, p: Int, end: Int) -> tuple[Int, Int, Int]:
     return tag, p, stop
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
 def fixed64(wire: Any, p: Int) -> Int:
     """The eight bytes at `p`, little-endian, as 64 bits in two's complement. `field` has checked that they are there."""
     value = np.int64(0)
@@ -97,7 +106,7 @@ def fixed64(wire: Any, p: Int) -> Int:
     return value
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
 def fixed32(wire: Any, p: Int) -> Int:
     """The four bytes at `p`, little-endian, as an unsigned number. `field` has checked that they are there."""
     value = np.int64(0)
@@ -106,7 +115,7 @@ def fixed32(wire: Any, p: Int) -> Int:
     return value
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
 def int32(wire: Any, p: Int, end: Int) -> Int:
     """A varint field read as protobuf reads an int32 or an enum: its low 32 bits, signed."""
     value, _ = varint(wire, p, end)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from chalkmark.receive.borrowed import pointer
+from chalkmark.receive.borrowed import copy, pointer
 from chalkmark.receive.utf8 import is_valid, mended
 
 
@@ -25,21 +25,17 @@ def gather(wire: Any, made: Any, places: Any, column: int, count: int) -> Any:
         total += places[i, column + 1]
     offsets[count] = total
     data = np.empty(total, np.uint8)
-    source, own, out = pointer(wire), pointer(made.reshape(made.size)), pointer(data)
-    seen = np.uint8(0)
+    source, own, out = pointer(wire), pointer(made[:, 0]), pointer(data)
     for i in range(count):
         start = np.int64(places[i, column])
-        at = offsets[i]
-        size = offsets[i + 1] - at
+        size = np.int64(places[i, column + 1])
         if start >= 0:
-            for j in range(size):
-                byte = source[start + j]
-                out[at + j] = byte
-                seen |= byte
+            copy(out, np.int64(offsets[i]), source, start, size)
         else:
-            start = -1 - start
-            for j in range(size):
-                out[at + j] = own[start + j]
+            copy(out, np.int64(offsets[i]), own, -1 - start, size)
+    seen = np.uint8(0)
+    for i in range(total):
+        seen |= out[i]
     broken = np.zeros(0, np.bool_)
     if seen < 128:
         return offsets, data, broken
