@@ -39,8 +39,6 @@ def stored(raw: pa.Table, found: Reason = Reason.PARENT_MISSING) -> pa.Table:
             columns.append(reasons.lists(raw["quality"].to_numpy() | reasons.bit(found)))
         elif field.name in RAW.names:
             columns.append(raw[field.name].cast(field.type))
-        elif field.name == "resource":
-            columns.append(pa.array([[]] * len(raw), field.type))
         else:
             columns.append(pa.array([0] * len(raw)).cast(field.type))
     return pa.Table.from_arrays(columns, schema=SPANS)

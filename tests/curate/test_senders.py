@@ -2,7 +2,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from chalkmark.curate.senders import Sender, per_sender, protocol, read_sender, resource_map
+from chalkmark.curate.senders import Sender, per_sender, protocol, read_sender
 
 
 def sender(*, scope: dict[str, object] | None = None, **resource: object) -> Sender:
@@ -76,18 +76,9 @@ def test_a_source_names_its_protocol() -> None:
     assert [protocol(s) for s in sources] == ["otlp", "otlp", "zipkin", "jaeger", "otlp"]
 
 
-def test_scope_and_resource_are_told_as_text() -> None:
-    found = sender(scope={"name": "lib", "version": "2"}, a="text", b=1, c=0.25, d=True, e=["x", 1], f={"g": None}, h=None)
+def test_the_scope_is_told() -> None:
+    found = sender(scope={"name": "lib", "version": "2"})
     assert (found.scope_name, found.scope_version) == ("lib", "2")
-    assert dict(found.resource) == {
-        "a": "text",
-        "b": "1",
-        "c": "0.25",
-        "d": "true",
-        "e": '["x",1]',
-        "f": '{"g":null}',
-        "h": "null",
-    }
     assert (sender().scope_name, sender().scope_version) == ("", "")
 
 
@@ -97,4 +88,3 @@ def test_rows_get_what_their_sender_says() -> None:
     hosts = per_sender(rows, lambda s: s.host)
     assert hosts.to_pylist() == ["h", None, "h"]
     assert hosts.dictionary.to_pylist() == ["h"]
-    assert resource_map(rows).to_pylist() == [[("host.name", "h"), ("zone", "z")], [], [("host.name", "h"), ("zone", "z")]]

@@ -242,3 +242,18 @@ def test_a_trace_that_cannot_be_curated_is_set_aside(tmp_path: Path, monkeypatch
         kept.rename(tmp_path / "landing" / kept.name)
         assert curator.step(flush=True).spans == 2
         assert len(rows(curator.lake, "traces")) == 4
+
+
+@pytest.mark.parametrize("skewed", [True, False])
+def test_chunks_know_the_clocks_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skewed: bool) -> None:
+    """What does not fit in memory at once is curated in chunks, each with what all of them say about clocks."""
+    monkeypatch.setattr("chalkmark.engine.inbox.CHUNK_ROWS", 60)
+    spans = fleet(1) if skewed else [s | {"sender": s["sender"].replace("h2", "h1")} for s in fleet(1)]
+    land(tmp_path, spans)
+    with Curator(tmp_path) as curator:
+        curator.step(flush=True)
+        assert len(parts(curator.lake)) > 4
+        assert any(p.clock != "0" for p in parts(curator.lake)) == skewed
+        before = everything(curator.lake)
+        assert curator.settle() == 0 or skewed
+        assert everything(curator.lake) == before

@@ -46,7 +46,7 @@ RAW = pa.schema(
         pa.field("response_bytes", pa.int64()),
         pa.field("attributes", TEXT_MAP, nullable=False),
         pa.field("attribute_types", pa.string(), nullable=False),
-        pa.field("sender", TEXT_CODES, nullable=False),  # JSON of resource and scope; `senders.resource_map` gives `resource`
+        pa.field("sender", TEXT_CODES, nullable=False),  # JSON of resource and scope
         pa.field("scope_name", TEXT_CODES, nullable=False),
         pa.field("scope_version", TEXT_CODES, nullable=False),
         pa.field("sdk", TEXT_CODES, nullable=False),

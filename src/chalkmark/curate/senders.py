@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from chalkmark.tables.spec import TEXT_MAP
+from chalkmark.tables.resource import attribute_text
 
 UNKNOWN_SERVICE = "unknown_service"
 
@@ -36,7 +36,6 @@ class Sender:
     """Name, language and version of its SDK; empty where it does not say."""
     scope_name: str
     scope_version: str
-    resource: tuple[tuple[str, str], ...]
 
 
 @lru_cache(maxsize=1 << 14)
@@ -56,9 +55,8 @@ def read_sender(text: str) -> Sender:
         instance=_first(resource, _INSTANCE) or (f"{host}:{pid}" if host and pid else None),
         zone=_first(resource, _ZONE),
         sdk="/".join(part for key in _SDK if (part := _first(resource, (key,)))),
-        scope_name=_text(scope.get("name", "")),
-        scope_version=_text(scope.get("version", "")),
-        resource=tuple((key, _text(value)) for key, value in resource.items()),
+        scope_name=attribute_text(scope.get("name", "")),
+        scope_version=attribute_text(scope.get("version", "")),
     )
 
 
@@ -82,13 +80,6 @@ def recode(codes: pa.Int32Array, texts: Sequence[str | None]) -> pa.DictionaryAr
     return pa.DictionaryArray.from_arrays(new.take(codes), dictionary)
 
 
-def resource_map(senders: pa.DictionaryArray) -> pa.MapArray:
-    """The resource attributes of each row's sender: column `resource` of the table `spans`."""
-    resources = pa.array([read_sender(text).resource for text in senders.dictionary.to_pylist()], TEXT_MAP)
-    keys, values = resources.keys.dictionary_encode(), resources.items.dictionary_encode()
-    return pa.MapArray.from_arrays(resources.offsets, keys, values).take(senders.indices)
-
-
 def _first(resource: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
     """The first of these attributes that holds anything; of a list (`host.ip` is one) its first value."""
     for key in keys:
@@ -96,10 +87,5 @@ def _first(resource: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
         if isinstance(value, list) and value:
             value = value[0]
         if value not in (None, "", [], {}):
-            return _text(value)
+            return attribute_text(value)
     return None
-
-
-def _text(value: Any) -> str:
-    """An attribute's value as in the `attributes` columns: strings as they are, everything else as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()

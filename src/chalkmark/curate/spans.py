@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from chalkmark.curate import columns, reasons
 from chalkmark.curate.measure import Measured
-from chalkmark.curate.senders import resource_map
 from chalkmark.tables.spans import SPANS
 from chalkmark.tables.spec import TIMESTAMP
 
@@ -65,7 +64,6 @@ def rows(m: Measured) -> pa.Table:
         "depth": a.depth[m.order],
         "is_root": ~m.sent_parent,
         "error": m.error,
-        "resource": resource_map(span["sender"]),
         "quality": reasons.lists(m.quality),
         "shape_id": m.occurrences.shapes[m.trace].view(np.int64),
         "path_id": m.calls.path[m.calls.of_span].view(np.int64),

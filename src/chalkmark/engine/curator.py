@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ import pyarrow as pa
 from chalkmark.curate.clock import solve
 from chalkmark.curate.clock_evidence import merge
 from chalkmark.engine.commits import recover
-from chalkmark.engine.draft import Draft, evidence_of, fingerprint
+from chalkmark.engine.draft import EXTRAS, Draft, evidence_of, fingerprint
 from chalkmark.engine.inbox import Inbox, Keys, Rows, Traces
 from chalkmark.engine.lock import CuratorLock
 from chalkmark.engine.parts import HOUR_NS, MAX_ROWS, Part, mergeable, parts
@@ -119,7 +119,10 @@ class Curator:
         fresh = chosen[~np.isin(traces.keys[chosen], np.concatenate([*late.values(), waiting]))]
         total = int((traces.starts[chosen + 1] - traces.starts[chosen]).sum())
         done: list[Rows] = []
-        for chunk in inbox.chunks(traces, fresh):
+        chunks = list(inbox.chunks(traces, fresh))
+        if len(chunks) > 1:
+            self._observe(draft, inbox, [traces.rows_of(chunk) for chunk in chunks], progress)
+        for chunk in chunks:
             done.append(traces.rows_of(chunk))
             self._curate_or_set_aside(draft, inbox, traces, chunk)
             progress("curating", sum(map(len, done)), total)
@@ -129,6 +132,19 @@ class Curator:
             self._curate_or_set_aside(draft, inbox, traces, members, names)
             progress("curating", sum(map(len, done)), total)
         return np.sort(np.concatenate(done)) if done else np.empty(0, np.int64)
+
+    def _observe(self, draft: Draft, inbox: Inbox, chunks: Sequence[Rows], progress: Progress) -> None:
+        def spans() -> Iterator[pa.Table]:
+            for number, rows in enumerate(chunks, start=1):
+                yield inbox.take(rows, without=EXTRAS)
+                progress("looking at clocks", number, len(chunks))
+
+        try:
+            draft.observe(spans())
+        except (OSError, MemoryError):
+            raise
+        except Exception:  # found again, and set aside, when these spans are curated
+            log.exception("clocks are not looked at beforehand")
 
     def _curate_or_set_aside(
         self, draft: Draft, inbox: Inbox, traces: Traces, members: Rows, replaced: Sequence[str] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,8 +24,12 @@ from chalkmark.engine.parts import HOUR_NS, PART_TABLES, files_of, format_hour, 
 from chalkmark.engine.shape_index import ShapeIndex
 from chalkmark.tables import TABLES
 from chalkmark.tables.lake import Lake
+from chalkmark.tables.landing import SPAN_BATCH
 
 US_PER_HOUR = 3_600_000_000
+
+EXTRAS = ("attributes", "annotations")
+"""Columns of SPAN_BATCH that say nothing about clocks, and are most of its bytes."""
 
 
 class Draft:
@@ -37,10 +41,26 @@ class Draft:
         self._number = 0
         self._replaced: set[str] = set()
         self._evidence: list[pa.Table] = []
+        self._models: dict[tuple[int, int], ClockModel] | None = None
         # Time first, so that files of later commits sort later; random, so that two data folders can be joined.
         self.intent = Intent(f"{time.time_ns() // 1_000_000:x}{uuid.uuid4().hex[:6]}")
         self.spans = 0
         self.traces = 0
+
+    def observe(self, chunks: Iterable[pa.Table]) -> None:
+        """Learn about clocks from received spans that are curated afterwards, in several calls.
+
+        Otherwise the first of those calls would know less than the last, and would be done again by `settle`. Where the
+        first chunk shows no clock to be wrong there is likely nothing to know, and the rest is not looked at.
+        """
+        seen: list[pa.Table] = []
+        for spans in chunks:
+            raw, _ = from_landing(without_extras(spans))
+            seen.append(_seen(assemble(raw)))
+            if len(seen) == 1 and not solve(seen[0]).offset_ns.any():
+                return
+        self._evidence += seen
+        self._models = {}
 
     def curate(self, fresh: pa.Table | None, replaced: Iterable[str] = (), hours: tuple[int, int] | None = None) -> None:
         """Curate received spans (schema SPAN_BATCH) together with all spans of some parts, which they replace.
@@ -60,39 +80,54 @@ class Draft:
             assembled = assemble(pa.concat_tables(raws).unify_dictionaries())
             seen = _seen(assembled)
             around = hours_of(assembled) if hours is None else hours
-            stored = evidence_of(self._lake, around, without=self._replaced.union(replaced))
-            model = solve(pa.concat_tables([*stored, *self._evidence, seen]))
+            model = self._clock_model(around, seen, replaced)
             tables = part.tables(assembled, pa.concat_tables(annotations), model)
-            # Nothing is drafted before here: spans that cannot be curated leave the draft as it was.
-            self._evidence.append(seen)
             self._write(assembled, seen, tables, model)
+            if self._models is None:
+                self._evidence.append(seen)
         for table, files in old.items():
             if files:
                 self.intent.table(table).delete.extend(files)
         self._replaced.update(replaced)
+
+    def _clock_model(self, hours: tuple[int, int], seen: pa.Table, replaced: Sequence[str]) -> ClockModel:
+        """Clock offsets in some hours, from what is stored about them, was drafted before, and these spans show."""
+        observed = self._models is not None and not replaced
+        if self._models is not None and observed and hours in self._models:
+            return self._models[hours]
+        stored = evidence_of(self._lake, hours, without=self._replaced.union(replaced))
+        drafted = [around(table, hours) for table in self._evidence]
+        model = solve(pa.concat_tables([*stored, *drafted, *([] if observed else [seen])]))
+        if self._models is not None and observed:
+            self._models[hours] = model
+        return model
 
     def _write(self, assembled: Assembled, seen: pa.Table, tables: dict[str, pa.Table], model: ClockModel) -> None:
         hours = {name: _hours(tables[name]) for name in PART_TABLES if name in tables}
         by_trace = dict(zip(trace_keys(tables["traces"]["trace_id"]).tolist(), hours["traces"].tolist(), strict=True))
         seen_in = np.array([by_trace[key] for key in assembled.trace_lows.tolist()])[assembled.trace]
         parts = np.unique(hours["traces"]).tolist()
+        written: list[tuple[str, str]] = []
         for hour in parts:
             name = part_name(hour, self.intent.id, self._number, fingerprint(model, hour))
             self._number += 1
             rows = {table: slice_where(tables[table], of == hour) for table, of in hours.items()}
             rows["clock_evidence"] = seen if len(parts) == 1 else _seen(assembled, seen_in == hour)
-            for table, members in rows.items():
-                if members.num_rows:
-                    self.intent.table(table).add.append(self._lake.write(table, name, members))
-            self.spans += rows["spans"].num_rows
-            self.traces += rows["traces"].num_rows
+            written += [(t, self._lake.write(t, name, members)) for t, members in rows.items() if members.num_rows]
         shapes = self._shapes.new(tables["shapes"])
         if shapes.num_rows:
             name = f"{self.intent.id}-{self._number}"
-            self.intent.table("shapes").add.append(self._lake.write("shapes", name, shapes))
             paths = self._shapes.new(tables["shape_paths"])
-            self.intent.table("shape_paths").add.append(self._lake.write("shape_paths", name, paths))
-            self._shapes.add(shapes)
+            written += [
+                ("shapes", self._lake.write("shapes", name, shapes)),
+                ("shape_paths", self._lake.write("shape_paths", name, paths)),
+            ]
+        # Nothing is drafted before here, so that spans that cannot be curated leave the draft as it was.
+        self._shapes.add(shapes)
+        for table, path in written:
+            self.intent.table(table).add.append(path)
+        self.spans += tables["spans"].num_rows
+        self.traces += tables["traces"].num_rows
 
     def reject(self, rejections: list[pa.Table]) -> None:
         """Record what receivers refused."""
@@ -126,6 +161,23 @@ def evidence_of(lake: Lake, hours: tuple[int, int], without: set[str] | frozense
     low, high = format_hour(hours[0] - 1), format_hour(hours[1] + 1)
     stored = lake.plan("clock_evidence")
     return [_evidence(f.path) for f in stored if low <= f.part[:10] <= high and f.part not in without]
+
+
+def around(evidence: pa.Table, hours: tuple[int, int]) -> pa.Table:
+    """The rows of the hours from `hours[0]` to `hours[1]` and the hours beside them."""
+    hour = _hours(evidence)
+    return slice_where(evidence, (hour >= hours[0] - 1) & (hour <= hours[1] + 1))
+
+
+def without_extras(spans: pa.Table) -> pa.Table:
+    """Received spans (some columns of SPAN_BATCH) with nothing where attributes and annotations were."""
+    columns = []
+    for field in SPAN_BATCH:
+        if field.name in EXTRAS:
+            columns.append(pa.array([[]], field.type).take(pa.array(np.zeros(spans.num_rows, np.int64))))
+        else:
+            columns.append(spans[field.name])
+    return pa.Table.from_arrays(columns, schema=SPAN_BATCH)
 
 
 def fingerprint(model: ClockModel, hour: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,16 +87,16 @@ class Inbox:
     def _column(self, name: str) -> Rows:
         return np.concatenate([f.spans[name].to_numpy() for f in self.files])
 
-    def take(self, rows: Rows) -> pa.Table:
-        """Some rows (ascending), of schema SPAN_BATCH."""
+    def take(self, rows: Rows, without: Sequence[str] = ()) -> pa.Table:
+        """Some rows (ascending), of schema SPAN_BATCH but for the columns `without`."""
         taken = []
         bounds = np.searchsorted(rows, np.concatenate(([0], self._ends)))
         for file, low, high, end in zip(self.files, bounds[:-1], bounds[1:], self._ends, strict=True):
-            if high == low + file.spans.num_rows:
-                taken.append(file.spans)
-            elif high > low:
-                taken.append(file.spans.take(rows[low:high] - (end - file.spans.num_rows)))
-        return pa.concat_tables(taken) if taken else SPAN_BATCH.empty_table()
+            if high > low:
+                spans = file.spans.drop_columns(list(without))
+                whole = high - low == spans.num_rows
+                taken.append(spans if whole else spans.take(rows[low:high] - (end - spans.num_rows)))
+        return pa.concat_tables(taken) if taken else SPAN_BATCH.empty_table().drop_columns(list(without))
 
     def chunks(self, traces: Traces, chosen: Rows) -> Iterator[Rows]:
         """Split traces into groups that fit in memory, in the order of their starts, so that a group spans few hours."""

@@ -7,6 +7,7 @@
     h2_quantile(buckets, counts, q)   null for an empty histogram
     h2_lower(b), h2_upper(b)          least and greatest value of a bucket
     utc(ns)                           nanoseconds since the epoch as a timestamp
+    sender_resource(sender)           the resource attributes in a span's `sender`, as a map
 
 Merging and quantiles are NumPy over Arrow, a vector of rows at a time: as SQL alone they are correlated subqueries,
 which took 50 s where this takes 3 s (12,000 histograms merged from 120,000), and were paid for even when not selected.
@@ -20,9 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from duckdb import list_type
 from duckdb.func import FunctionNullHandling, PythonUDFType
-from duckdb.sqltypes import BIGINT, DOUBLE, DuckDBPyType
+from duckdb.sqltypes import BIGINT, DOUBLE, VARCHAR, DuckDBPyType
 
 from chalkmark.histogram import LATENCY
+from chalkmark.tables.resource import resource_map
 
 _MACROS = """
 create macro h2_lower(b) as case when b < 64 then b::bigint else (32 + (b & 31))::bigint << ((b >> 5) - 1) end;
@@ -46,7 +48,13 @@ def define(db: duckdb.DuckDBPyConnection) -> None:
     arrow, special = PythonUDFType.ARROW, FunctionNullHandling.SPECIAL
     db.create_function("h2_merge", _merge, [list_type(histogram)], histogram, type=arrow)
     db.create_function("h2_quantile_of", _quantile, [*lists, DOUBLE], BIGINT, type=arrow, null_handling=special)
+    text_map = DuckDBPyType("MAP(VARCHAR, VARCHAR)")
+    db.create_function("sender_resource", _sender_resource, [VARCHAR], text_map, type=arrow)
     db.execute(_MACROS)
+
+
+def _sender_resource(senders: pa.ChunkedArray) -> pa.Array:
+    return resource_map(_whole(senders))
 
 
 def _merge(histograms: pa.ChunkedArray) -> pa.Array:

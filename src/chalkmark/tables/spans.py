@@ -47,7 +47,6 @@ SPANS = TableSpec(
             pa.string(),
             "One letter an attribute, in order: s(tring) i(nt) d(ouble) b(ool) a(rray) k(vlist) y (bytes) n(ull).",
         ),
-        Column("resource", TEXT_MAP, "Attributes of the resource that sent the span, values as in `attributes`."),
         Column("scope_name", pa.string(), "Name of the instrumentation scope."),
         Column("scope_version", pa.string(), "Version of the instrumentation scope."),
         Column(
@@ -69,5 +68,9 @@ SPANS = TableSpec(
         Column("path_id", pa.int64(), "Path of the call that the span belongs to; joins `call_paths`."),
         Column("received_ns", pa.int64(), "When the span reached Chalkmark (the first copy).", "ns since the epoch"),
         Column("ts", TIMESTAMP, "When the span's *trace* began, so that a filter on time never cuts a trace.", "us, UTC"),
+    ),
+    view="select *, sender_resource(sender) as resource from {rows}",
+    view_columns=(
+        Column("resource", TEXT_MAP, "Attributes of the resource that sent the span, values as in `attributes`; from `sender`."),
     ),
 )
