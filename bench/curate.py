@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
 from bench.generate import giant_trace, landing_batches
 from bench.harness import Case, run
-
 from chalkmark.curate import part, spans
 from chalkmark.curate.assemble import Assembled, assemble
 from chalkmark.curate.measure import Measured, measure

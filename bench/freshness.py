@@ -14,12 +14,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-from demo.processes import Processes, answers, free_ports
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench.harness import Case, run
 from chalkmark.tables.lake import Lake
 from chalkmark.tables.session import Session
+from demo.processes import Processes, answers, free_ports
 
 START_S = 300.0
 

@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bench.clock_fleet import (
     CLIENT,
     EPOCH,
@@ -22,9 +25,6 @@ from bench.clock_fleet import (
     skewed_fleet,
     steps,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from chalkmark.curate import clock
 from chalkmark.curate.clock_evidence import KEPT
 from chalkmark.curate.clock_graph import agreed

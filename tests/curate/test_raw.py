@@ -3,10 +3,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from bench.generate import giant_trace, landing_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.generate import giant_trace, landing_batches
 from chalkmark.curate import reasons
 from chalkmark.curate.part import curate
 from chalkmark.curate.raw import DAY_NS, KINDS, RAW, RAW_ANNOTATIONS, STATUSES, YEAR_2000_NS, from_landing, from_spans

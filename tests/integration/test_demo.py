@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from demo import fleet
 from demo.blueprint import Service
 from demo.faults import FAULTS

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.processes import answers, free_ports
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as OtlpOverGrpc
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -23,6 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from demo.processes import answers, free_ports
 from integration.running import Chalkmark, chalkmark_up
 
 HERE = Path(__file__).parent
