@@ -17,10 +17,9 @@ from types import TracebackType
 import numpy as np
 import pyarrow as pa
 
-from chalkmark.curate.clock import solve
-from chalkmark.curate.clock_evidence import merge
+from chalkmark.engine.clocks import EXTRAS, settled
 from chalkmark.engine.commits import recover
-from chalkmark.engine.draft import EXTRAS, Draft, evidence_of, fingerprint
+from chalkmark.engine.draft import Draft
 from chalkmark.engine.inbox import Inbox, Keys, Rows, Traces
 from chalkmark.engine.lock import CuratorLock
 from chalkmark.engine.parts import HOUR_NS, MAX_ROWS, Part, mergeable, parts
@@ -140,7 +139,7 @@ class Curator:
                 progress("looking at clocks", number, len(chunks))
 
         try:
-            draft.observe(spans())
+            draft.clocks.observe(spans())
         except (OSError, MemoryError):
             raise
         except Exception:  # found again, and set aside, when these spans are curated
@@ -212,7 +211,7 @@ class Curator:
         stored = self._parts(before_hour)
         groups = []
         for hour in sorted({p.hour for p in stored}):
-            known = fingerprint(solve(merge(evidence_of(self.lake, (hour, hour)))), hour)
+            known = settled(self.lake, hour)
             groups += [[p] for p in stored if p.hour == hour and p.clock != known]
         return self._again(groups, "settling clocks", progress)
 
@@ -225,7 +224,7 @@ class Curator:
         for group in groups:
             # One commit a group: a crash costs one group, and memory holds one.
             draft = self.draft()
-            draft.curate(None, replaced=[p.name for p in group], hours=(group[0].hour, group[0].hour))
+            draft.curate(None, replaced=[p.name for p in group], clock_hours=(group[0].hour, group[0].hour))
             draft.commit()
             done += len(group)
             progress(what, done, total)

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chalkmark.engine.curator import Curator, Progress, quietly
-from chalkmark.engine.draft import Draft, read
+from chalkmark.engine.draft import Draft
+from chalkmark.engine.files import read
 from chalkmark.engine.parts import PART_TABLES, parse_hour
 from chalkmark.tables import TABLES
 from chalkmark.tables.lake import Lake
