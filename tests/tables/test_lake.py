@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,25 @@ def test_pyiceberg_itself_reads_the_rows(tmp_path: Path) -> None:
     read = lake.open("traces").scan(row_filter="ts >= '1970-01-01T05:00:00+00:00'").to_arrow()
     assert read.cast(rows.schema).equals(rows)
     assert lake.open("traces").scan(row_filter="ts >= '1970-01-01T06:00:00+00:00'").to_arrow().num_rows == 0
+
+
+def die_in_the_middle_of_a_transaction(catalog: Path) -> None:
+    """As a killed committer does: its pages are partly in the catalog, and the journal that undoes them beside it."""
+    child = os.fork()
+    if child == 0:
+        connection = sqlite3.connect(catalog)
+        connection.execute("pragma cache_size = 1")  # so that pages are written before the end
+        connection.execute("delete from iceberg_tables")
+        numbers = "with recursive n(i) as (select 1 union all select i + 1 from n limit 5000)"
+        connection.execute(f"create table spill as {numbers} select randomblob(200) from n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_a_committer_that_died_hides_nothing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert lake.catalog
+    lake.commit("traces", "c", add=[lake.write("traces", "p", traces([1]))], delete=[])
+    die_in_the_middle_of_a_transaction(tmp_path / "catalog.sqlite")
+    assert (tmp_path / "catalog.sqlite-journal").stat().st_size > 0
+    assert stored(Lake(tmp_path)) == [1]

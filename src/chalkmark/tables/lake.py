@@ -7,6 +7,7 @@ so the committer leaves the list beside the table, named after the metadata file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -93,16 +94,20 @@ class Lake:
     def _metadata_location(self, table: str) -> str | None:
         if not self._catalog_file.exists():
             return None
+        try:
+            return self._ask_catalog(table, "ro")
+        except sqlite3.OperationalError:
+            # A writer that died in the middle of a transaction left a journal, and only who may write can roll it back.
+            return self._ask_catalog(table, "rw")
+
+    def _ask_catalog(self, table: str, mode: str) -> str | None:
         # A connection of its own: sqlite3 is in the standard library and starts in a millisecond.
-        with sqlite3.connect(f"file:{self._catalog_file}?mode=ro", uri=True, timeout=10) as connection:
-            try:
-                row = connection.execute(
-                    "select metadata_location from iceberg_tables where table_namespace = ? and table_name = ?",
-                    (NAMESPACE, table),
-                ).fetchone()
-            except sqlite3.OperationalError:  # the catalog is being created
-                return None
-        connection.close()
+        with contextlib.closing(sqlite3.connect(f"file:{self._catalog_file}?mode={mode}", uri=True, timeout=10)) as connection:
+            if not connection.execute("select 1 from sqlite_master where name = 'iceberg_tables'").fetchone():
+                return None  # it is being created
+            row = connection.execute(
+                "select metadata_location from iceberg_tables where table_namespace = ? and table_name = ?", (NAMESPACE, table)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def _plan_file(self, table: str) -> Path:
