@@ -62,6 +62,16 @@ def test_files_are_seen_once_they_are_committed(tmp_path: Path) -> None:
     assert stored(lake) == [1, 2]
 
 
+def test_a_lake_made_by_a_relative_path_is_read_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = Lake(Path("data"))
+    assert lake.catalog
+    lake.commit("traces", "c", add=[lake.write("traces", "p", traces([1]))], delete=[])
+    monkeypatch.chdir("/")
+    assert stored(Lake(tmp_path / "data")) == [1]
+    assert Lake(tmp_path / "data").open("traces").scan().to_arrow().num_rows == 1
+
+
 def test_a_commit_is_carried_out_once(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     assert lake.catalog

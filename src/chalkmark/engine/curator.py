@@ -61,7 +61,7 @@ class Curator:
 
     def __init__(self, data: Path, *, quiet_s: float = 5.0, longest_wait_s: float = 30.0, late_s: float = 60.0) -> None:
         prefer_jemalloc()
-        self._data = Path(data)
+        self._data = Path(data).resolve()  # intents keep whole paths
         self._lock = CuratorLock(self._data)
         self.lake = Lake(self._data)
         landing_folder(self._data).mkdir(parents=True, exist_ok=True)

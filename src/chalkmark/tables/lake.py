@@ -61,7 +61,7 @@ class Lake:
     """The curated tables in the folder `data`. Cheap to make; nothing is opened before it is needed."""
 
     def __init__(self, data: Path) -> None:
-        self.data = Path(data)
+        self.data = Path(data).resolve()  # Iceberg keeps whole paths, and readers have other current folders
 
     @property
     def _catalog_file(self) -> Path:
