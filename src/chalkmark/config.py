@@ -59,9 +59,12 @@ class Settings:
         256 << 20, "Received and not yet durable; beyond it senders are told to try later.", "bytes", least=1 << 20
     )
     retention_days: int = _setting(
-        30, "Spans, traces, edges, annotations and rejections are deleted after this long; 0 keeps them.", "days", least=0
+        30,
+        "Spans, traces, edges, annotations and rejections are deleted this long after they began or were imported; 0 keeps them.",
+        "days",
+        least=0,
     )
-    retention_paths_days: int = _setting(730, "Call paths and shapes are deleted after this long; 0 keeps them.", "days", least=0)
+    retention_paths_days: int = _setting(730, "Call paths are deleted after this long; 0 keeps them.", "days", least=0)
     sql_threads: int = _setting(0, "Threads of one SQL session; 0 for one a CPU.", "threads", least=0)
     sql_memory: str = _setting("", "Memory of one SQL session, such as `4GB`; empty for 80 % of the machine's.")
 

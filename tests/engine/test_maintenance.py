@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from chalkmark.engine.curator import Curator
 from chalkmark.engine.maintenance import Maintained, maintain
-from chalkmark.engine.parts import HOUR_NS, parts
+from chalkmark.engine.parts import HOUR_NS, new_commit_id, parts
 from chalkmark.tables import TABLES
 from landed import land, rows
 from spans import T0, span
@@ -74,16 +77,24 @@ def test_metadata_does_not_pile_up(tmp_path: Path) -> None:
         assert len(list((curator.lake.folder("spans") / "metadata").iterdir())) < 12
 
 
-def test_what_is_past_its_retention_goes_and_call_paths_stay_longer(tmp_path: Path) -> None:
+def test_what_is_past_its_retention_goes_and_call_paths_stay_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time_ns()
     with Curator(tmp_path) as curator:
-        curate(curator, tmp_path, 1, at=now - 10 * DAY - T0)
-        curate(curator, tmp_path, 2, at=now - 3 * DAY - T0)
-        curate(curator, tmp_path, 3, at=now - HOUR_NS - T0)
+        for trace, age in ((1, 10 * DAY), (2, 3 * DAY), (3, HOUR_NS)):
+            monkeypatch.setattr("chalkmark.engine.draft.new_commit_id", partial(new_commit_id, now - age))
+            curate(curator, tmp_path, trace, at=now - age - T0)
+        monkeypatch.undo()
         assert maintained(curator, retention_days=2, retention_paths_days=5).expired_files > 0
         assert len(rows(curator.lake, "traces")) == 1
         assert len({row[1] for row in rows(curator.lake, "call_paths")}) == 2
         assert len(rows(curator.lake, "shapes")) == 1
+
+
+def test_old_traces_that_are_imported_today_stay(tmp_path: Path) -> None:
+    with Curator(tmp_path) as curator:
+        curate(curator, tmp_path, 1, at=-1000 * DAY)
+        assert maintained(curator, retention_days=2, retention_paths_days=2).expired_files == 0
+        assert len(rows(curator.lake, "traces")) == 1
 
 
 def test_leftovers_of_receivers_that_died_are_removed_after_an_hour(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,7 +16,7 @@ from chalkmark.engine.clocks import Clocks, Span, began_within, fingerprint, sho
 from chalkmark.engine.commits import Intent, commit
 from chalkmark.engine.files import hours, read, slice_where
 from chalkmark.engine.inbox import trace_keys
-from chalkmark.engine.parts import PART_TABLES, files_of, format_hour, part_name
+from chalkmark.engine.parts import PART_TABLES, files_of, format_hour, new_commit_id, part_name
 from chalkmark.engine.shape_index import ShapeIndex
 from chalkmark.tables.lake import Lake
 
@@ -32,8 +30,7 @@ class Draft:
         self._number = 0
         self._replaced: set[str] = set()
         self.clocks = Clocks(lake)
-        # Time first, so that files of later commits sort later; random, so that two data folders can be joined.
-        self.intent = Intent(f"{time.time_ns() // 1_000_000:x}{uuid.uuid4().hex[:6]}")
+        self.intent = Intent(new_commit_id())
         self.spans = 0
         self.traces = 0
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from chalkmark.engine.curator import Curator, Progress, quietly
 from chalkmark.engine.draft import Draft
 from chalkmark.engine.files import read
-from chalkmark.engine.parts import PART_TABLES, parse_hour
+from chalkmark.engine.parts import PART_TABLES, parse_hour, written_hour
 from chalkmark.tables import TABLES
 from chalkmark.tables.lake import Lake
 from chalkmark.tables.landing_store import landing_folder
@@ -47,7 +47,7 @@ def maintain(
     open_hours: bool = True,
     progress: Progress = quietly,
 ) -> Maintained:
-    """One full round. Retention counts from the hour in which traces began; 0 days keep everything.
+    """One full round. Retention counts from the hour in which traces began or were last curated; 0 days keep everything.
 
     Call paths are kept for `retention_paths_days`: they are small, and what an hour looked like is asked for years
     later. Without `open_hours`, hours that are still being written are left to the curator's own merging.
@@ -75,10 +75,13 @@ def _limits(days: float, paths_days: float) -> dict[str, int]:
 
 
 def expire(lake: Lake, draft: Draft, before_hour: dict[str, int]) -> int:
-    """Let go of files of hours before `before_hour[table]` (hours since the epoch); returns how many."""
+    """Let go of files of hours before `before_hour[table]` (hours since the epoch); returns how many.
+
+    A file also has to have been written before then: traces of years ago that are imported today stay their time.
+    """
     expired = 0
     for table, hour in before_hour.items():
-        old = [f.path for f in lake.plan(table) if parse_hour(f.part[:10]) < hour]
+        old = [f.path for f in lake.plan(table) if max(parse_hour(f.part[:10]), written_hour(f.part)) < hour]
         if old:
             draft.intent.table(table).delete.extend(old)
             expired += len(old)

@@ -8,6 +8,8 @@ that is stored about a part is its name: `<hour>-<commit>-<number>-<clock>`, whe
 from __future__ import annotations
 
 import math
+import time
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ MERGE_COUNT = 8
 """So many parts of one size class become one: a span is written log8(MAX_ROWS / first part) times in its life."""
 
 HOUR_NS = 3_600_000_000_000
+
+_RANDOM_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,19 @@ class Part:
     def size_class(self) -> int:
         """Parts of one class are merged with each other."""
         return int(math.log(max(self.rows, 1000) / 1000, MERGE_COUNT))
+
+
+def new_commit_id(now_ns: int | None = None) -> str:
+    """Name of a commit at a time (ns since the epoch; now), in hexadecimal ms, so that files of later commits sort later.
+
+    Its random end lets two data folders be joined.
+    """
+    return f"{(time.time_ns() if now_ns is None else now_ns) // 1_000_000:x}{uuid.uuid4().hex[:_RANDOM_DIGITS]}"
+
+
+def written_hour(name: str) -> int:
+    """When the part or file of this name was written, in hours since the epoch."""
+    return int(name.split("-")[1][:-_RANDOM_DIGITS], 16) // 3_600_000
 
 
 def part_name(hour: int, commit_id: str, number: int, clock: str) -> str:
